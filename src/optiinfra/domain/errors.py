@@ -1,0 +1,83 @@
+"""Every error that a user can cause or meet, one branch a subsystem.
+
+    OptiInfraError
+    ├── InputError            a file, flag or field that cannot be used (exit 2)
+    │   └── SLOInfeasibleError    no candidate keeps the promise (exit 3)
+    ├── DatabaseError         the database is down, of another schema, or refused a change (exit 2)
+    │   ├── NotFoundError
+    │   └── ConflictError     a status that does not allow the change
+    └── DisagreementError     prediction and measurement disagree (exit 4)
+
+An error carries what failed, where, and what to do, as fields; `str()` makes one paragraph of them.
+"""
+
+from __future__ import annotations
+
+
+class OptiInfraError(Exception):
+    """What failed (`problem`), on which object, and what to do about it (`remedy`)."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}".strip()
+
+
+class InputError(OptiInfraError):
+    """A file, line and field that cannot be used; `file`, `line`, `field` are None where unknown."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        file: str | None = None,
+        line: int | None = None,
+        field: str | None = None,
+    ) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.file = file
+        self.line = line
+        self.field = field
+
+    def __str__(self) -> str:
+        places = [
+            self.file,
+            f"line {self.line}" if self.line is not None else None,
+            f"field `{self.field}`" if self.field else None,
+        ]
+        place = ", ".join(part for part in places if part)
+        return f"{place}: {super().__str__()}" if place else super().__str__()
+
+
+class SLOInfeasibleError(InputError):
+    """No candidate within the limits keeps the SLO."""
+
+    exit_code = 3
+
+
+class DatabaseError(OptiInfraError):
+    """The database cannot be reached, has another schema, or refused a change."""
+
+    exit_code = 2
+
+
+class NotFoundError(DatabaseError):
+    """No row of that id for this customer."""
+
+
+class ConflictError(DatabaseError):
+    """The row's present status does not allow the change, or somebody else was first."""
+
+
+class DisagreementError(OptiInfraError):
+    """Prediction and measurement differ by more than the prediction interval."""
+
+    exit_code = 4
