@@ -1,0 +1,1 @@
+"""Everything outside: trace files, fleet files, Prometheus, benchmark reports."""

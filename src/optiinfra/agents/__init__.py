@@ -1,0 +1,1 @@
+"""Agents: pure planning, one folder an agent."""

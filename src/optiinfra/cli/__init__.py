@@ -1,0 +1,1 @@
+"""Commands: they translate, they decide nothing."""

@@ -1,0 +1,1 @@
+"""Nouns, enums, lifecycles and formulas: values in, values out."""

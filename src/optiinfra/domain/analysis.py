@@ -7,12 +7,12 @@ Nothing here reads the clock: the same fleet, trace and seed give the same Analy
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal  # noqa: TC003 - read at run time when an analysis is serialised
+from decimal import Decimal
 from enum import StrEnum
 
-from optiinfra.domain.engine_arguments import EngineArguments  # noqa: TC001
-from optiinfra.domain.fleet import SLOTarget  # noqa: TC001
-from optiinfra.domain.prices import Offer  # noqa: TC001
+from optiinfra.domain.engine_arguments import EngineArguments
+from optiinfra.domain.fleet import SLOTarget
+from optiinfra.domain.prices import Offer
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optiinfra.domain.architectures import Architecture  # noqa: TC001 - serialised at run time
-from optiinfra.domain.engine_arguments import EngineArguments  # noqa: TC001
-from optiinfra.domain.gpus import GPU  # noqa: TC001
+from optiinfra.domain.architectures import Architecture
+from optiinfra.domain.engine_arguments import EngineArguments
+from optiinfra.domain.gpus import GPU
 from optiinfra.domain.prices import Offer, PurchaseOption
 
 

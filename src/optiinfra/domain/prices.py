@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date  # noqa: TC003 - read at run time when an analysis is serialised
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
@@ -50,7 +50,9 @@ def compute_num_instances(*, num_replicas: int, gpus_per_replica: int, offer: Of
     """
     replicas_per_instance = offer.num_gpus // gpus_per_replica
     if replicas_per_instance < 1:
-        message = f"{offer.instance_type} has {offer.num_gpus} GPUs, a replica needs {gpus_per_replica}"
+        message = (
+            f"{offer.instance_type} has {offer.num_gpus} GPUs, a replica needs {gpus_per_replica}"
+        )
         raise ValueError(message)
     return -(-num_replicas // replicas_per_instance)
 

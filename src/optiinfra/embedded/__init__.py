@@ -1,0 +1,1 @@
+"""Start and stop of the engines that run on one machine."""

@@ -1,0 +1,1 @@
+"""The digital twin: step-time model, simulator, workload, search. Pure."""

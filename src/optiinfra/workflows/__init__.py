@@ -1,0 +1,1 @@
+"""Multi-step work, kept in the database."""
