@@ -95,7 +95,7 @@ class Candidate:
     service_one_lost: Service | None  # None: there is only one replica
     break_even_usd_per_gpu_h: Decimal | None = None  # only where no price is known
     is_today: bool = False
-    is_on_front: bool = False  # on the Pareto front of cost against latency
+    is_on_front: bool = False  # on the Pareto front of cost against e2e_s.p95, all replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,10 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class SustainableRate:
-    """Highest mean request rate, in the trace's own shape, that keeps the SLO; None: not even the smallest tried."""
+    """Highest mean request rate, in the trace's own shape, that keeps the SLO.
+
+    None: not even the smallest rate tried does, or (one lost) there is only one replica.
+    """
 
     all_replicas_per_s: float | None
     one_lost_per_s: float | None

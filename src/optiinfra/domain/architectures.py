@@ -13,7 +13,7 @@ class Architecture:
     `num_moe_layers` layers have `num_experts` experts of `moe_intermediate_size`, of which
     `num_experts_per_token` run for a token, plus `num_shared_experts` that always run; the
     other layers are dense. MLA (DeepSeek): `kv_lora_rank` > 0, KV cache holds
-    kv_lora_rank + qk_rope_head_dim values a token and layer; `q_lora_rank` 0 means no query compression.
+    kv_lora_rank + qk_rope_head_dim values a token and layer; `q_lora_rank` 0: no query compression.
     """
 
     name: str

@@ -29,7 +29,7 @@ class OptiInfraError(Exception):
 
 
 class InputError(OptiInfraError):
-    """A file, line and field that cannot be used; `file`, `line`, `field` are None where unknown."""
+    """A file, line and field that cannot be used; each of the three is None where unknown."""
 
     exit_code = 2
 

@@ -77,8 +77,8 @@ class Fleet:
 
     `gpus` are the GPU types a candidate may use (the catalogue and the user's own), `offers` the
     on-demand prices known for them: the user's own replace the book's for the same GPU type.
-    `digest` is the SHA-256 of the resolved fleet, in hex. `rate_profile_is_given` says that the user
-    vouches for the trace as a typical rate profile, which permits a figure per month.
+    `digest` is the SHA-256 of the resolved fleet, in hex. With a `rate_profile` the trace stands
+    for its mean, candidates must hold at its peak, and a figure per month is permitted.
     """
 
     customer: str

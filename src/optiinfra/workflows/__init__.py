@@ -1,1 +1,0 @@
-"""Multi-step work, kept in the database."""
