@@ -1,1 +1,3 @@
 """The digital twin: step-time model, simulator, workload, search. Pure."""
+
+TWIN_VERSION = "1"  # part of every evidence digest; raised when an equal input may answer otherwise

@@ -1,0 +1,40 @@
+"""How far the uncalibrated twin may be off, from points it never saw.
+
+The distribution of measured / predicted TPOT over 636 measured points of dense models on H100, H200
+and B200 (aiconfigurator, Apache-2.0, 095f58a5), every (model, GPU, engine) group weighing the same.
+`benchmarks/silicon_points.py` prints it and checks this table against the data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 21)
+STEP_RATIO_QUANTILES: NDArray[np.float64] = np.array(
+    [
+        *(0.363, 0.416, 0.544, 0.649, 0.736, 0.803, 0.860),
+        *(0.884, 0.917, 0.936, 0.958, 0.977, 1.003, 1.027),
+        *(1.054, 1.094, 1.133, 1.183, 1.241, 1.345, 1.782),
+    ]
+)
+NUM_GROUPS = 7  # (model, GPU, engine) groups among the points; points of one group err alike
+COVERAGE_RATIO = 0.90
+METHOD = (
+    "90 % of 636 measured points of dense models on H100, H200 and B200 lay in this range around "
+    "the same uncalibrated model, every (model, GPU, engine) group weighing the same"
+)
+
+
+def compute_step_ratio(level: float) -> float:
+    """Quantile of measured / predicted step time at `level` in 0..1."""
+    return float(np.interp(level, LEVELS, STEP_RATIO_QUANTILES))
+
+
+def compute_step_ratio_share(ratio: float) -> float:
+    """Share of measured points whose steps took at most `ratio` times the prediction, 0..1."""
+    return float(np.interp(ratio, STEP_RATIO_QUANTILES, LEVELS))
