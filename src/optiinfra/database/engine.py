@@ -1,0 +1,99 @@
+"""A database to work with: one transaction a use case, or a reading that cannot write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
+from sqlalchemy.pool import NullPool
+
+from optiinfra.database.address import get_connect_arguments, get_name, parse_url
+from optiinfra.database.failures import translated
+
+# NaN is no JSON; refused here it names the statement, refused by PostgreSQL it does not.
+to_json = partial(json.dumps, allow_nan=False)
+
+
+class WriteInReadingError(RuntimeError):
+    """A programmer's error: something was to be written within `reading()`."""
+
+
+def make_engine(url: str, *, is_pooled: bool = True) -> Engine:
+    """An engine on psycopg; it connects when first used."""
+    address = parse_url(url)
+    options: dict[str, Any] = (
+        {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 10, "pool_timeout": 30}
+        if is_pooled
+        else {"poolclass": NullPool}
+    )
+    return create_engine(
+        address, connect_args=get_connect_arguments(address), json_serializer=to_json, **options
+    )
+
+
+def _refuse_flush(session: Session, *_: object) -> None:
+    if session.new or session.dirty or session.deleted:
+        message = f"reading() was asked to write {[*session.new, *session.dirty, *session.deleted]}"
+        raise WriteInReadingError(message)
+
+
+def _refuse_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        message = "reading() was asked to run a statement that writes"
+        raise WriteInReadingError(message)
+
+
+class ReadingSession(Session):
+    """A session that refuses to write before anything is sent."""
+
+
+event.listen(ReadingSession, "before_flush", _refuse_flush)
+event.listen(ReadingSession, "do_orm_execute", _refuse_statement)
+
+
+class Database:
+    """A PostgreSQL database. Close it, or use it as a context, when done; threads may share it."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url)
+        self.name = get_name(self._engine.url)
+        self._writing = sessionmaker(self._engine, expire_on_commit=False)
+        # PostgreSQL itself refuses what gets past the session's own checks.
+        self._reading = sessionmaker(
+            self._engine.execution_options(postgresql_readonly=True),
+            class_=ReadingSession,
+            expire_on_commit=False,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One use case: committed when the block ends, rolled back when it raises."""
+        with translated(self.name), self._writing.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that refuses to write; rolled back when the block ends."""
+        with translated(self.name), self._reading() as session:
+            yield session
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

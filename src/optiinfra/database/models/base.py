@@ -1,0 +1,79 @@
+"""What all models share: names of constraints, types of columns, ids and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import DateTime, Dialect, Enum, MetaData, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+# PostgreSQL's own default names, so that tables made by revisions 001-003 elsewhere have them too.
+NAMES = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "%(constraint_name)s",
+}
+JsonObject = dict[str, Any]
+JsonList = list[Any]
+EMPTY_OBJECT = text("'{}'::jsonb")
+EMPTY_LIST = text("'[]'::jsonb")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """`timestamptz`, always read back in UTC; at bind a naive value is read as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Make a naive value aware, since drivers differ in what they take it for."""
+        del dialect
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Undo the session's time zone."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+
+def make_enum_type(members: type[StrEnum], name: str) -> Enum:
+    """The PostgreSQL enum type `name`, which stores the members' values."""
+    return Enum(members, name=name, values_callable=lambda kind: [member.value for member in kind])
+
+
+class Base(DeclarativeBase):
+    """Root of all models; `Base.metadata` is what migrations are compared with."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {  # noqa: RUF012 - read once by SQLAlchemy's metaclass
+        datetime: UtcDateTime(),
+        JsonObject: JSONB(none_as_null=True),
+        JsonList: JSONB(none_as_null=True),
+    }
+
+
+class IdMixin:
+    """A random UUID as primary key, made on whichever side writes the row."""
+
+    id: Mapped[UUID] = mapped_column(
+        primary_key=True, default=uuid4, server_default=text("gen_random_uuid()")
+    )
+
+
+class CreatedMixin:
+    """When the row was written."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TimestampMixin(CreatedMixin):
+    """When the row was written and last changed."""
+
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -1,0 +1,142 @@
+"""Revision 003: what ran, step by step, and what it left behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from optiinfra.database.models.base import (
+    EMPTY_OBJECT,
+    Base,
+    IdMixin,
+    JsonObject,
+    TimestampMixin,
+    make_enum_type,
+)
+from optiinfra.database.models.core import OWNED
+from optiinfra.domain.enums import ArtifactType, StepStatus, WorkflowStatus, WorkflowType
+
+if TYPE_CHECKING:
+    from optiinfra.database.models.core import Agent, Customer
+
+
+class WorkflowExecution(IdMixin, TimestampMixin, Base):
+    """One run of a workflow for a customer."""
+
+    __tablename__ = "workflow_executions"
+    __table_args__ = (
+        Index("ix_workflow_executions_id", "id"),
+        Index("ix_workflow_executions_agent_id", "agent_id"),
+        Index("ix_workflow_executions_customer_id", "customer_id"),
+        Index("ix_workflow_executions_workflow_type", "workflow_type"),
+        Index("ix_workflow_executions_status", "status"),
+        Index("ix_workflow_executions_started_at", "started_at"),
+        Index("ix_workflow_executions_agent_status", "agent_id", "status"),
+        Index("ix_workflow_executions_customer_type", "customer_id", "workflow_type"),
+    )
+
+    agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
+    workflow_type: Mapped[WorkflowType] = mapped_column(
+        make_enum_type(WorkflowType, "workflow_type")
+    )
+    status: Mapped[WorkflowStatus] = mapped_column(
+        make_enum_type(WorkflowStatus, "workflow_status"), default=WorkflowStatus.PENDING
+    )
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    input_data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    output_data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    error_details: Mapped[JsonObject | None]
+    workflow_metadata: Mapped[JsonObject] = mapped_column(
+        "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    agent: Mapped[Agent] = relationship(back_populates="workflow_executions")
+    customer: Mapped[Customer] = relationship(back_populates="workflow_executions")
+    steps: Mapped[list[WorkflowStep]] = relationship(
+        back_populates="execution",
+        cascade=OWNED,
+        passive_deletes=True,
+        order_by="WorkflowStep.step_order",
+    )
+    artifacts: Mapped[list[WorkflowArtifact]] = relationship(
+        back_populates="execution", cascade=OWNED, passive_deletes=True
+    )
+
+
+class WorkflowStep(IdMixin, TimestampMixin, Base):
+    """One step of an execution; `step_order` counts from 1."""
+
+    __tablename__ = "workflow_steps"
+    __table_args__ = (
+        Index("ix_workflow_steps_id", "id"),
+        Index("ix_workflow_steps_workflow_execution_id", "workflow_execution_id"),
+        Index("ix_workflow_steps_step_name", "step_name"),
+        Index("ix_workflow_steps_status", "status"),
+        Index("ix_workflow_steps_execution_order", "workflow_execution_id", "step_order"),
+        Index("ix_workflow_steps_execution_status", "workflow_execution_id", "status"),
+        Index("ix_workflow_steps_name_status", "step_name", "status"),
+    )
+
+    workflow_execution_id: Mapped[UUID] = mapped_column(
+        ForeignKey("workflow_executions.id", ondelete="CASCADE")
+    )
+    step_name: Mapped[str] = mapped_column(String(255))
+    step_order: Mapped[int]
+    status: Mapped[StepStatus] = mapped_column(
+        make_enum_type(StepStatus, "step_status"), default=StepStatus.PENDING
+    )
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    input_data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    output_data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    error_details: Mapped[JsonObject | None]
+    retry_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    max_retries: Mapped[int] = mapped_column(default=3, server_default="3")
+    step_metadata: Mapped[JsonObject] = mapped_column(
+        "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    execution: Mapped[WorkflowExecution] = relationship(back_populates="steps")
+    artifacts: Mapped[list[WorkflowArtifact]] = relationship(
+        back_populates="step", cascade=OWNED, passive_deletes=True
+    )
+
+
+class WorkflowArtifact(IdMixin, TimestampMixin, Base):
+    """A file that an execution left behind."""
+
+    __tablename__ = "workflow_artifacts"
+    __table_args__ = (
+        Index("ix_workflow_artifacts_id", "id"),
+        Index("ix_workflow_artifacts_workflow_execution_id", "workflow_execution_id"),
+        Index("ix_workflow_artifacts_workflow_step_id", "workflow_step_id"),
+        Index("ix_workflow_artifacts_artifact_type", "artifact_type"),
+        Index("ix_workflow_artifacts_execution_type", "workflow_execution_id", "artifact_type"),
+        Index("ix_workflow_artifacts_step_type", "workflow_step_id", "artifact_type"),
+    )
+
+    workflow_execution_id: Mapped[UUID] = mapped_column(
+        ForeignKey("workflow_executions.id", ondelete="CASCADE")
+    )
+    workflow_step_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("workflow_steps.id", ondelete="CASCADE")
+    )
+    artifact_type: Mapped[ArtifactType] = mapped_column(
+        make_enum_type(ArtifactType, "artifact_type")
+    )
+    artifact_name: Mapped[str] = mapped_column(String(255))
+    artifact_path: Mapped[str] = mapped_column(Text)
+    artifact_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    content_type: Mapped[str | None] = mapped_column(String(100), doc="a media type")
+    artifact_metadata: Mapped[JsonObject] = mapped_column(
+        "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    execution: Mapped[WorkflowExecution] = relationship(back_populates="artifacts")
+    step: Mapped[WorkflowStep | None] = relationship(back_populates="artifacts")

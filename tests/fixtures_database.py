@@ -1,0 +1,128 @@
+"""A real PostgreSQL for tests: one server a session, started by our own launcher.
+
+Import what a folder needs into its conftest.py. As root the server runs as another user, who may
+not enter pytest's own temporary directories; `open_dir` is one that everybody may enter.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.orm import Session
+
+from optiinfra.database import migrate
+from optiinfra.database.engine import Database, to_json
+from optiinfra.embedded.postgres import running
+
+# Nothing of a test needs to outlive a power cut.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+TEMPLATE = "migrated"
+
+
+@contextmanager
+def make_open_dir() -> Iterator[Path]:
+    """A directory with a short path that every user may enter."""
+    directory = Path(tempfile.mkdtemp(prefix="optiinfra-test-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    """For a data directory of an embedded server of the test's own."""
+    with make_open_dir() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The server that all tests share; its own database stays empty."""
+    with make_open_dir() as directory, running(directory / "data", settings=FAST) as url:
+        yield url
+
+
+def change_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def run_admin(url: str, statement: str) -> None:
+    """Run a statement that no transaction may hold."""
+    engine = create_engine(change_database(url, "postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres_url: str) -> str:
+    """A database that the migrations made; tests that commit use `fresh_url`."""
+    run_admin(postgres_url, f"CREATE DATABASE {TEMPLATE}")
+    url = change_database(postgres_url, TEMPLATE)
+    migrate.upgrade(url)
+    return url
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def make_database(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Make a database, by name of its template; it is dropped after the test."""
+    names = []
+
+    def make(template: str | None = None) -> str:
+        name = f"test_{next(_numbers)}"
+        copy = f" TEMPLATE {template} STRATEGY file_copy" if template else ""
+        run_admin(postgres_url, f"CREATE DATABASE {name}{copy}")
+        names.append(name)
+        return change_database(postgres_url, name)
+
+    yield make
+    for name in names:
+        run_admin(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_url(make_database: Callable[..., str]) -> str:
+    """A database with nothing in it."""
+    return make_database()
+
+
+@pytest.fixture
+def fresh_url(make_database: Callable[..., str], migrated_url: str) -> str:
+    """A migrated database of the test's own, to commit in."""
+    del migrated_url  # the template must be there, and nobody connected to it
+    return make_database(TEMPLATE)
+
+
+@pytest.fixture
+def database(fresh_url: str) -> Iterator[Database]:
+    """The same, ready for transactions."""
+    with Database(fresh_url) as database:
+        yield database
+
+
+@pytest.fixture
+def session(migrated_url: str) -> Iterator[Session]:
+    """A session in one outer transaction, with savepoints inside; all is rolled back."""
+    # Connections are closed at once: a template with a connection to it cannot be copied.
+    engine = create_engine(migrated_url, json_serializer=to_json)
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        with Session(
+            connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        ) as session:
+            yield session
+        transaction.rollback()
+    engine.dispose()
