@@ -1,0 +1,87 @@
+"""The `optiinfra` command. Slow libraries are imported by the command that uses them."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.metadata import version
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from optiinfra.cli.analyze import analyze
+from optiinfra.cli.generate_trace import generate_trace
+from optiinfra.cli.recommendations import app as recommendations_app
+from optiinfra.domain.errors import OptiInfraError
+
+EXIT_UNEXPECTED = 1
+EXIT_INTERRUPTED = 130
+DEBUG_FLAG = "--debug"
+
+app = typer.Typer(
+    name="optiinfra",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(analyze)
+app.add_typer(recommendations_app, name="recommendations")
+app.command("generate-trace")(generate_trace)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001  typer calls it with the flag's value
+    if value:
+        typer.echo(f"optiinfra {version('optiinfra')}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG_FLAG, help="Print the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    """Cheaper ways to serve large language models that keep what users were promised."""
+    del show_version, debug  # the first acts in its callback, the second in main()
+
+
+def main() -> None:
+    """Run the command and exit: 0, 1 for a bug, 2, 3 and 4 as the error says, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character gets "?"
+    is_debug = DEBUG_FLAG in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG_FLAG]
+    try:
+        app(args=arguments, prog_name="optiinfra")
+    except OptiInfraError as error:
+        if is_debug:
+            traceback.print_exc()
+        _print_error(str(error))
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001  the last line of defence; nothing is hidden
+        if is_debug:
+            traceback.print_exc()
+        hint = "" if is_debug else f" Run again with {DEBUG_FLAG} for the traceback."
+        _print_error(f"Unexpected {type(error).__name__}: {error}. This is a bug.{hint}")
+        raise SystemExit(EXIT_UNEXPECTED) from None
+
+
+def _print_error(message: str) -> None:
+    """One paragraph on stderr, whatever lines the message had."""
+    from optiinfra.cli.consoles import make_console, make_text
+
+    text = make_text("error: ", "bold red")
+    text.append_text(make_text(" ".join(message.split()), "not bold default"))
+    make_console(is_stderr=True).print(text, soft_wrap=True)
