@@ -1,0 +1,1 @@
+"""The cost agent: the cheapest way to keep the promise."""

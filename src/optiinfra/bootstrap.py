@@ -1,0 +1,329 @@
+"""The wiring: settings and paths in, adapters built, the main job run, its answer kept.
+
+The command line and Python callers use the same functions. Only here are the clock, the environment
+and the outside met by the pure core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optiinfra.domain.analysis import Analysis, CalibrationState
+from optiinfra.domain.errors import InputError
+from optiinfra.domain.fleet import Fleet
+from optiinfra.domain.trace import Trace
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from optiinfra.adapters.price_book import PriceBook
+    from optiinfra.database.engine import Database
+    from optiinfra.domain.measurement import Measurement
+    from optiinfra.orchestrator.analysis import Progress
+    from optiinfra.orchestrator.records import RecommendationRow
+    from optiinfra.settings import Settings
+
+MAX_WORKERS = 64
+DEFAULT_RANGE = "-1h"  # of Prometheus, when a measurement is asked for without --start
+
+
+@dataclass(frozen=True)
+class AnalysisRequest:
+    """What `optiinfra analyze` was asked; `trace` or `prometheus` says where the traffic is."""
+
+    fleet: Path
+    trace: Path | None = None
+    trace_format: str | None = None
+    prometheus: str | None = None
+    start: str | None = None
+    end: str | None = None
+    measured: str | None = None  # a file, or the URL of a Prometheus
+    seed: int = 0
+    report: Path | None = None
+    price_book: Path | None = None
+    num_workers: int | None = None
+    is_stored: bool = True
+
+
+@dataclass(frozen=True)
+class AnalysisOutcome:
+    """The answer, the stored ids by evidence digest, and where the report lies, if any."""
+
+    analysis: Analysis
+    recommendation_ids: dict[str, UUID]
+    report: Path | None
+
+
+def run_analysis(
+    request: AnalysisRequest, *, settings: Settings, progress: Progress | None = None
+) -> AnalysisOutcome:
+    """Read, analyse, store, and write the report; nothing is kept when any of it fails.
+
+    When prediction and measurement disagree nothing is kept either: the outcome says so.
+    """
+    started_at = datetime.now(UTC)
+    book = _read_price_book(request.price_book)
+    fleet, traces, measurements = _read_inputs(request, book, now=started_at)
+    if request.report is not None and not request.report.absolute().parent.is_dir():
+        raise InputError(
+            f"the folder of the report {request.report} does not exist.",
+            remedy="Create it or choose another with --report.",
+            field="--report",
+        )
+    if not request.is_stored:
+        analysis = _compute(fleet, traces, measurements, request, book, progress=progress)
+        if request.report is not None and not _is_in_disagreement(analysis):
+            _write_report(request.report, analysis, {}, now=datetime.now(UTC))
+            return AnalysisOutcome(analysis, {}, request.report)
+        return AnalysisOutcome(analysis, {}, None)
+    with open_database(settings) as database:
+        read_at = datetime.now(UTC)
+        analysis = _compute(fleet, traces, measurements, request, book, progress=progress)
+        if _is_in_disagreement(analysis):
+            return AnalysisOutcome(analysis, {}, None)
+        from optiinfra.orchestrator.records import record
+
+        times = {"read_inputs": (started_at, read_at), "simulate": (read_at, datetime.now(UTC))}
+        ids = record(database, fleet, analysis, times=times, report=request.report)
+    return AnalysisOutcome(analysis, ids, request.report)
+
+
+def analyze(
+    fleet: Fleet | Path | str,
+    trace: Trace | Path | str,
+    *,
+    measured: Measurement | Path | str | None = None,
+    seed: int = 0,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """The Analysis of a fleet on a trace, both values or files. Nothing is stored or written.
+
+    Raises InputError for what cannot be used, SLOInfeasibleError where no candidate keeps the SLO.
+    """
+    from optiinfra.adapters.fleet_file import read_fleet
+    from optiinfra.adapters.traces import read_traces
+
+    book = _read_price_book(None)
+    if not isinstance(fleet, Fleet):
+        fleet = read_fleet(Path(fleet), price_book=book)
+    traces: Mapping[str | None, Trace] = (
+        {None: trace} if isinstance(trace, Trace) else read_traces(Path(trace))
+    )
+    measurements: dict[str, Measurement] = {}
+    if isinstance(measured, (str, Path)):
+        measurements = _read_measured(str(measured), fleet, None, None, now=datetime.now(UTC))
+    elif measured is not None:
+        measurements = {_get_only_deployment(fleet, "measured"): measured}
+    request = AnalysisRequest(fleet=Path(fleet.source), seed=seed, num_workers=num_workers)
+    return _compute(fleet, traces, measurements, request, book, progress=progress)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The configured PostgreSQL, or the embedded one, at our schema. Raises DatabaseError."""
+    from optiinfra.database.engine import Database
+    from optiinfra.database.migrate import require_schema
+
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        require_schema(url)
+        with Database(url) as database:
+            yield database
+        return
+    from optiinfra.embedded.postgres import running
+
+    data_dir = settings.data_dir / "postgres"
+    with running(data_dir, bin_dir=settings.postgres_bin_dir) as url:
+        require_schema(url)
+        with Database(url) as database:
+            yield database
+
+
+def list_recommendations(
+    *, settings: Settings, status: str | None, limit: int
+) -> list[RecommendationRow]:
+    """Stored recommendations, the latest first."""
+    from optiinfra.orchestrator import records
+
+    with open_database(settings) as database:
+        return records.list_rows(database, status=status, limit=limit)
+
+
+def get_recommendation(*, settings: Settings, recommendation_id: str) -> RecommendationRow:
+    """One stored recommendation by its id or a unique beginning of it."""
+    from optiinfra.orchestrator import records
+
+    with open_database(settings) as database:
+        return records.get_row(database, recommendation_id)
+
+
+def decide_recommendation(
+    *,
+    settings: Settings,
+    recommendation_id: str,
+    by: str,
+    is_approved: bool,
+    comment: str | None,
+) -> RecommendationRow:
+    """Approve or reject; raises ConflictError when it was decided before."""
+    from optiinfra.orchestrator import records
+
+    with open_database(settings) as database:
+        return records.decide(
+            database,
+            recommendation_id,
+            by=by,
+            is_approved=is_approved,
+            comment=comment,
+            now=datetime.now(UTC),
+        )
+
+
+def generate_trace(*, seed: int, num_requests: int, rate_per_s: float, out: Path) -> Trace:
+    """Write a seeded, generated conversation as a trace in our own form; returns it."""
+    from optiinfra.adapters.traces import write_csv
+    from optiinfra.twin.workload import generate_conversation
+
+    trace = generate_conversation(seed=seed, num_requests=num_requests, rate_per_s=rate_per_s)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(trace, out)
+    except OSError as error:
+        raise InputError(
+            f"the trace cannot be written: {error.strerror}.",
+            remedy="Choose another path with --out.",
+            file=str(out),
+        ) from error
+    return trace
+
+
+def _compute(
+    fleet: Fleet,
+    traces: Mapping[str | None, Trace],
+    measurements: Mapping[str, Measurement],
+    request: AnalysisRequest,
+    book: PriceBook,
+    *,
+    progress: Progress | None,
+) -> Analysis:
+    """The pure job on a pool of threads; the compiled simulator lets go of the interpreter."""
+    from optiinfra.orchestrator.analysis import analyze as analyze_values
+
+    workers = request.num_workers or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(max(1, min(workers, MAX_WORKERS))) as pool:
+        return analyze_values(
+            fleet,
+            traces,
+            measurements,
+            seed=request.seed,
+            price_notes=_describe_prices(fleet, book, datetime.now(UTC).date()),
+            mapper=pool.map,
+            progress=progress,
+        )
+
+
+def _read_price_book(path: Path | None) -> PriceBook:
+    from optiinfra.adapters.price_book import read_price_book
+
+    return read_price_book(path)
+
+
+def _read_inputs(
+    request: AnalysisRequest, book: PriceBook, *, now: datetime
+) -> tuple[Fleet, Mapping[str | None, Trace], dict[str, Measurement]]:
+    """Fleet, traffic and measurements. Raises InputError naming what cannot be used."""
+    from optiinfra.adapters.fleet_file import read_fleet
+    from optiinfra.adapters.traces import TraceFormat, read_traces
+
+    fleet = read_fleet(request.fleet, price_book=book)
+    traces: Mapping[str | None, Trace]
+    if request.trace is not None:
+        chosen = None if request.trace_format is None else TraceFormat(request.trace_format)
+        traces = read_traces(request.trace, trace_format=chosen)
+    elif request.prometheus is not None:
+        traces = {None: _fetch_traffic(request, now=now)}
+    else:
+        raise InputError(
+            "there is no traffic to analyse.",
+            remedy="Give a file with --trace or a server with --prometheus.",
+            field="--trace",
+        )
+    measurements: dict[str, Measurement] = {}
+    if request.measured is not None:
+        measurements = _read_measured(request.measured, fleet, request.start, request.end, now=now)
+    return fleet, traces, measurements
+
+
+def _fetch_traffic(request: AnalysisRequest, *, now: datetime) -> Trace:
+    from optiinfra.adapters.prometheus import fetch_traffic, read_instant
+
+    assert request.prometheus is not None  # noqa: S101 - the caller checked
+    return fetch_traffic(
+        request.prometheus,
+        read_instant(request.start or DEFAULT_RANGE, now=now, field="--start"),
+        read_instant(request.end or "now", now=now, field="--end"),
+        seed=request.seed,
+    )
+
+
+def _read_measured(
+    source: str, fleet: Fleet, start: str | None, end: str | None, *, now: datetime
+) -> dict[str, Measurement]:
+    """What today's fleet was measured to do, under the name of its only deployment."""
+    name = _get_only_deployment(fleet, "--measured")
+    if source.startswith(("http://", "https://")):
+        from optiinfra.adapters.prometheus import fetch_measurement, read_instant
+
+        return {
+            name: fetch_measurement(
+                source,
+                read_instant(start or DEFAULT_RANGE, now=now, field="--start"),
+                read_instant(end or "now", now=now, field="--end"),
+            )
+        }
+    from optiinfra.adapters.bench_reports import read_measurement
+
+    return {name: read_measurement(Path(source))}
+
+
+def _get_only_deployment(fleet: Fleet, field: str) -> str:
+    if len(fleet.deployments) != 1:
+        raise InputError(
+            f"a measurement belongs to one deployment, the fleet has {len(fleet.deployments)}.",
+            remedy="Analyse the deployments one fleet file at a time.",
+            file=fleet.source,
+            field=field,
+        )
+    return fleet.deployments[0].name
+
+
+def _describe_prices(fleet: Fleet, book: PriceBook, today: date) -> tuple[str, ...]:
+    """Where prices come from and how old they are."""
+    deployed = [d.offer for d in fleet.deployments if d.offer is not None]
+    offers = [*fleet.offers, *deployed]
+    notes = []
+    if any(offer.as_of is not None for offer in offers):
+        notes.append(book.describe(today))
+    if any(offer.as_of is None for offer in offers):
+        notes.append("Prices in the fleet file are the customer's own.")
+    return tuple(notes)
+
+
+def _is_in_disagreement(analysis: Analysis) -> bool:
+    return any(d.truth.state is CalibrationState.DISAGREES for d in analysis.deployments)
+
+
+def _write_report(
+    path: Path, analysis: Analysis, ids: Mapping[str, UUID], *, now: datetime
+) -> None:
+    from optiinfra.report.file import write_report
+
+    write_report(path, analysis, ids, now=now)

@@ -1,0 +1,19 @@
+"""The environment as one typed, frozen object: every `OPTIINFRA_*` variable that is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things are kept. Secrets never appear in a repr."""
+
+    model_config = SettingsConfigDict(env_prefix="OPTIINFRA_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = None  # a PostgreSQL server; None: the embedded one
+    data_dir: Path = Field(default_factory=lambda: user_data_path("optiinfra"))
+    postgres_bin_dir: Path | None = None  # binaries of the embedded server; None: found
