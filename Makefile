@@ -1,22 +1,98 @@
 # One command a target; `make` alone lists them.
-PYTHON ?= python3
+# A target installs what it needs into .venv by itself; nothing outside this folder is changed
+# but for the data directory of `make demo` (see docs/index.md).
 VENV := .venv
 BIN := $(VENV)/bin
+PY := $(BIN)/python
 READY := $(VENV)/.ready
+DEMO := out/demo
+PYTEST_ARGS ?=
+export NO_MKDOCS_2_WARNING = 1
+
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format lint types architecture dependencies spelling coverage \
+	docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(READY) ## make the virtual environment from the locked requirements
 
+demo: $(DEMO)/requests.csv ## analyze the example fleet under a generated workload
+	$(BIN)/optiinfra analyze --fleet examples/fleet.yaml --trace $(DEMO)/requests.csv --report $(DEMO)/report.html
+
+test: $(READY) ## run the tests; PYTEST_ARGS="-k word" narrows them
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: lint types architecture dependencies spelling coverage docs ## everything, as CI runs it
+
+format: $(READY) ## format the code and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: $(READY) ## formatting and lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(READY) ## static types, strict
+	$(BIN)/mypy
+
+architecture: $(READY) ## who may import whom
+	$(BIN)/lint-imports --no-logo --no-cache
+
+dependencies: $(READY) ## declared dependencies are the used ones
+	$(BIN)/deptry src
+
+spelling: $(READY) ## spelling of code and prose
+	$(BIN)/typos
+
+coverage: $(READY) ## run the tests and report branch coverage
+	$(PY) -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+docs: $(READY) ## build the documentation into site/, strictly
+	$(PY) -m mkdocs build --strict --quiet
+
+bench: $(READY) ## measure the figures that the README states
+	@set -e; for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(PY) $$benchmark; done
+
+clean: ## remove what the targets made, but for .venv
+	rm -rf out site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(READY) ## pin every dependency again, with hashes and without a registry's address
+	$(BIN)/uv lock --quiet --upgrade --python $(PY)
+	@{ echo "# Every dependency, pinned with its hashes. Made by \`make lock\`, never by hand."; \
+	   $(BIN)/uv export --quiet --frozen --format requirements-txt --no-emit-project --all-groups --no-header; } > $(VENV)/requirements.new
+	@mv $(VENV)/requirements.new requirements.txt
+	@rm -f uv.lock
+	@{ echo "# The installer alone, for \`make setup\`; same pin as in requirements.txt."; \
+	   sed -n '/^uv==/,/[^\\]$$/p' requirements.txt; } > requirements-setup.txt
+	@! grep -n '://' requirements.txt requirements-setup.txt || { echo "The address of a registry must not be in the lock."; exit 1; }
+
+# --- The virtual environment. uv installs it in seconds; where uv cannot run or cannot reach what pip
+# reaches (a platform without a wheel, a proxy, certificates), pip installs the same pins.
+PYTHONS = $(or $(PYTHON),python3 python python3.14 python3.13 python3.12 python3.11)
+PIP = $(PY) -m pip --disable-pip-version-check --quiet
+BY_UV = $(PIP) install --only-binary :all: --require-hashes -r requirements-setup.txt && \
+	index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null || :)}} && \
+	{ [ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; } && \
+	$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt && \
+	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
+BY_PIP = $(PIP) install --require-hashes -r requirements.txt && \
+	$(PIP) install --no-deps --no-build-isolation -e .
+
 $(READY): requirements.txt requirements-setup.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Setting up $(VENV) (first time: half a minute to two minutes) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-setup.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Setting up $(VENV) with $$($$python --version) (up to two minutes the first time) ..."; \
+	    exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "Python 3.11 or newer with its venv module is needed: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1
+	@{ $(BY_UV); } || { echo "uv could not install here (see above); pip installs the same, more slowly ..."; $(BY_PIP); }
 	@touch $@
 
-.PHONY: help setup
+$(DEMO)/requests.csv: | $(READY)
+	@mkdir -p $(DEMO)
+	$(BIN)/optiinfra generate-trace --seed 7 --requests 6000 --rate 20 --out $@

@@ -12,7 +12,8 @@ Closed loop with B clients: TPOT = decode step of B requests at half output
 
 Nothing is fitted here: the constants were set beforehand from the ranges in the literature, so
 every residual is of a point the model never saw. Their distribution, every group weighing the
-same, is the table `twin/uncertainty.py` ships; this command prints it again, and fails where they differ.
+same, is the table that `twin/uncertainty.py` ships; this command prints it again, and fails where
+the two differ.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ def compute_quantiles(points: list[Point], ratios: np.ndarray) -> np.ndarray:
     weights = np.array([1.0 / sizes[p.group] for p in points])
     order = np.argsort(ratios)
     cumulative = np.cumsum(weights[order]) / weights.sum()
-    return np.exp(np.interp(np.linspace(0, 1, 21), cumulative, ratios[order]))
+    quantiles: np.ndarray = np.exp(np.interp(np.linspace(0, 1, 21), cumulative, ratios[order]))
+    return quantiles
 
 
 def main() -> int:

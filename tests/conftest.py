@@ -1,0 +1,70 @@
+"""What every test shares: the folder of real samples and how Hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+DATA_VARIABLE = "OPTIINFRA_DATA"
+
+# Deterministic by default: the same code gives the same examples, on every machine.
+hypothesis.settings.register_profile(
+    "ci", derandomize=True, deadline=None, database=None, print_blob=True
+)
+# HYPOTHESIS_PROFILE=explore looks further: new examples each run, many more of them.
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _find_data_dir() -> Path | None:
+    value = os.environ.get(DATA_VARIABLE)
+    return Path(value) if value else None
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """The folder that OPTIINFRA_DATA names; tests that use it are marked real_data."""
+    folder = _find_data_dir()
+    assert folder is not None, "a test that reads real data is marked real_data"
+    return folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a folder of real samples that is named but is not there."""
+    del config
+    folder = _find_data_dir()
+    if folder is not None and not folder.is_dir():
+        raise pytest.UsageError(f"{DATA_VARIABLE} names {folder}, which is not a folder")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked real_data where there is no real data."""
+    if _find_data_dir() is not None:
+        return
+    skip = pytest.mark.skip(reason=f"{DATA_VARIABLE} is not set: no real data to read")
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly, at the end, how many tests had no real data to read."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "real_data" in getattr(report, "keywords", {})
+    ]
+    if not skipped or _find_data_dir() is not None:
+        return
+    loud = {"red": True, "bold": True}
+    terminalreporter.write_sep("!", "NOT TESTED ON REAL DATA", **loud)
+    terminalreporter.write_line(
+        f"{len(skipped)} tests marked real_data were skipped. Set {DATA_VARIABLE} to the folder of "
+        "real samples and run them again.",
+        **loud,
+    )
+    for report in skipped:
+        terminalreporter.write_line(f"  {report.nodeid}")
