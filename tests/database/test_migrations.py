@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
-from tests.fixtures_database import change_database
+from tests.fixtures_database import change_database, run_admin
 
 from optiinfra.database import migrate
 from optiinfra.database.engine import make_engine
@@ -23,7 +23,7 @@ from optiinfra.database.models import Base
 from optiinfra.domain.errors import DatabaseError
 from optiinfra.embedded.binaries import find_binaries
 
-CONTRACT = Path(__file__).parent / "contract_003.txt"
+CONTRACT = Path(__file__).parent / "contract_005.txt"
 COLUMNS = text("""
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
            pg_get_expr(d.adbin, d.adrelid)
@@ -42,7 +42,7 @@ KEYS = text("""
 ENUMS = text("""
     SELECT t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder)
     FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid GROUP BY 1""")
-# Enum types of revisions 001 to 003, in the contract's own words.
+# Enum types of revisions 001 to 005, in the contract's own words.
 CONTRACT_ENUMS = (
     "customerplan: free, startup, enterprise · customerstatus: active, suspended, churned ·"
     " agenttype: orchestrator, cost, performance, resource, application · agentstatus: starting,"
@@ -56,7 +56,11 @@ CONTRACT_ENUMS = (
     " configuration_update, health_check, anomaly_detection · workflow_status: pending, running,"
     " completed, failed, cancelled, timeout · step_status: pending, running, completed, failed,"
     " skipped, retrying · artifact_type: report, config, log, recommendation, chart, metrics,"
-    " alert, diagnostic"
+    " alert, diagnostic · resource_type: gpu, cpu, memory, disk, network · scaling_event_type:"
+    " scale_up, scale_down, auto_scale_triggered, manual_scale, scale_cancelled · baseline_type:"
+    " initial, updated, rollback · regression_type: quality_drop, latency_increase,"
+    " hallucination_spike, toxicity_increase · regression_severity: low, medium, high, critical ·"
+    " regression_action: alert_only, rollback_triggered, manual_review, auto_fixed"
 )
 
 
@@ -108,21 +112,30 @@ def sort_tables(contract: str) -> str:
     return "\n".join(sorted(part.strip() for part in contract.strip().split("\n\n")))
 
 
-def test_tables_columns_and_indexes_are_those_of_the_contract(migrated_url: str) -> None:
-    with make_engine(migrated_url, is_pooled=False).connect() as connection:
+@pytest.fixture(scope="module")
+def contract_url(postgres_url: str) -> str:
+    """A database at the last revision that the specification fixes."""
+    run_admin(postgres_url, "CREATE DATABASE at_contract")
+    url = change_database(postgres_url, "at_contract")
+    migrate.upgrade(url, "005_application_schema")
+    return url
+
+
+def test_tables_columns_and_indexes_are_those_of_the_contract(contract_url: str) -> None:
+    with make_engine(contract_url, is_pooled=False).connect() as connection:
         found = describe(connection)
     expected = sort_tables(CONTRACT.read_text(encoding="utf-8"))
     assert found.splitlines() == expected.splitlines()
 
 
-def test_enum_types_are_those_of_the_contract(migrated_url: str) -> None:
-    with make_engine(migrated_url, is_pooled=False).connect() as connection:
+def test_enum_types_are_those_of_the_contract(contract_url: str) -> None:
+    with make_engine(contract_url, is_pooled=False).connect() as connection:
         found = {row[0]: row[1] for row in connection.execute(ENUMS)}
     assert found == dict(entry.split(": ", 1) for entry in CONTRACT_ENUMS.split(" · "))
 
 
-def test_constraints_have_postgresqls_own_names(migrated_url: str) -> None:
-    with make_engine(migrated_url, is_pooled=False).connect() as connection:
+def test_constraints_have_postgresqls_own_names(contract_url: str) -> None:
+    with make_engine(contract_url, is_pooled=False).connect() as connection:
         rows = connection.execute(KEYS).all()
     names = {row[1] for row in rows}
     spelled_out = {name for name in names if not re.search(r"_(pkey|fkey|key)$", name)}
@@ -147,7 +160,13 @@ def test_there_is_one_line_of_revisions_named_like_their_files() -> None:
     in_order = [revision.revision for revision in script.walk_revisions()][::-1]
     assert script.get_heads() == [in_order[-1]]
     assert tuple(in_order) == migrate.list_revisions()
-    assert in_order[:3] == ["001_core_schema", "002_agent_state_tables", "003_workflow_history"]
+    assert in_order[:5] == [
+        "001_core_schema",
+        "002_agent_state_tables",
+        "003_workflow_history",
+        "004_resource_schema",
+        "005_application_schema",
+    ]
 
 
 def test_models_do_not_drift_from_migrations(migrated_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import StrEnum
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,11 @@ from sqlalchemy import Engine, delete, inspect, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
+from tests.factories.application_schema import (
+    make_baseline,
+    make_quality_metric,
+    make_regression,
+)
 from tests.factories.core import (
     NOW,
     add,
@@ -22,6 +28,7 @@ from tests.factories.core import (
     make_optimization,
     make_recommendation,
 )
+from tests.factories.resource_schema import make_resource_metric, make_scaling_event
 from tests.factories.workflow_history import make_artifact, make_execution, make_step
 
 from optiinfra.database import models
@@ -38,8 +45,13 @@ from optiinfra.database.models import (
     CustomerPlan,
     Event,
     Optimization,
+    QualityBaseline,
+    QualityMetric,
+    QualityRegression,
     Recommendation,
     RecommendationStatus,
+    ResourceMetric,
+    ScalingEvent,
     WorkflowArtifact,
     WorkflowExecution,
     WorkflowStatus,
@@ -66,21 +78,43 @@ BARE_ROWS = """
         SELECT id, 's', 1, 'pending' FROM workflow_executions;
     INSERT INTO workflow_artifacts
         (workflow_execution_id, artifact_type, artifact_name, artifact_path)
-        SELECT id, 'report', 'n', 'p' FROM workflow_executions"""
+        SELECT id, 'report', 'n', 'p' FROM workflow_executions;
+    INSERT INTO resource_metrics (agent_id, customer_id, instance_id, resource_type, metric_name,
+        metric_value, unit, timestamp)
+        SELECT a.id, c.id, 'i', 'gpu', 'm', 1, 'percent', now() FROM customers c, agents a;
+    INSERT INTO scaling_events (agent_id, customer_id, event_type, trigger_reason, before_state,
+        after_state, executed_at)
+        SELECT a.id, c.id, 'scale_up', 'r', '{}', '{}', now() FROM customers c, agents a;
+    INSERT INTO quality_metrics (agent_id, customer_id, request_id, model_name, model_version,
+        overall_quality_score, timestamp)
+        SELECT a.id, c.id, 'r', 'm', '1', 1, now() FROM customers c, agents a;
+    INSERT INTO quality_baselines (agent_id, customer_id, model_name, model_version, baseline_type,
+        sample_size, avg_overall_score, established_at)
+        SELECT a.id, c.id, 'm', '1', 'initial', 1, 1, now() FROM customers c, agents a;
+    INSERT INTO quality_regressions (agent_id, customer_id, baseline_id, regression_type, severity,
+        detected_at, metric_name, baseline_value, current_value, delta_percent, sample_size,
+        action_taken)
+        SELECT agent_id, customer_id, id, 'quality_drop', 'low', now(), 'm', 1, 1, 0, 1,
+            'alert_only' FROM quality_baselines"""
 TABLES = (
     Customer, Agent, Event, Recommendation, Approval, Optimization, AgentConfig, AgentState,
     AgentCapability, AgentMetric, WorkflowExecution, WorkflowStep, WorkflowArtifact,
+    ResourceMetric, ScalingEvent, QualityMetric, QualityBaseline, QualityRegression,
 )  # fmt: skip
-RELATIONSHIPS = {
-    Customer: {"events", "recommendations", "optimizations", "workflow_executions"},
-    Agent: {
-        "events", "recommendations", "optimizations", "configs", "state", "capability_details",
-        "metrics", "workflow_executions",
-    },
-    Recommendation: {"customer", "agent", "approvals", "optimizations"},
-    WorkflowExecution: {"agent", "customer", "steps", "artifacts"},
-    WorkflowStep: {"execution", "artifacts"},
+SHARED_SIDE = {
+    "events", "recommendations", "optimizations", "workflow_executions", "resource_metrics",
+    "scaling_events", "quality_metrics", "quality_baselines", "quality_regressions",
 }  # fmt: skip
+RELATIONSHIPS = {
+    Customer: SHARED_SIDE,
+    Agent: SHARED_SIDE | {"configs", "state", "capability_details", "metrics"},
+    Recommendation: {"customer", "agent", "approvals", "optimizations"},
+    WorkflowExecution: {"agent", "customer", "steps", "artifacts", "scaling_events"},
+    WorkflowStep: {"execution", "artifacts"},
+    QualityBaseline: {"agent", "customer", "regressions"},
+    QualityRegression: {"agent", "customer", "baseline", "workflow"},
+    ScalingEvent: {"agent", "customer", "workflow"},
+}
 METADATA = {
     Customer: "customer_metadata",
     Agent: "agent_metadata",
@@ -88,13 +122,20 @@ METADATA = {
     WorkflowExecution: "workflow_metadata",
     WorkflowStep: "step_metadata",
     WorkflowArtifact: "artifact_metadata",
+    ResourceMetric: "resource_metadata",
+    ScalingEvent: "scaling_metadata",
+    QualityMetric: "quality_metadata",
+    QualityBaseline: "baseline_metadata",
+    QualityRegression: "regression_metadata",
 }
 
 
 def test_the_names_of_the_specification_are_exported() -> None:
     assert {model.__name__ for model in TABLES} < set(models.__all__)
-    assert {"CustomerPlan", "MetricType", "ArtifactType", "StepStatus"} < set(models.__all__)
-    assert len(models.Base.metadata.tables) == len(TABLES)
+    enums = {name for name in models.__all__ if issubclass(getattr(models, name), StrEnum)}
+    assert len(TABLES) == 18
+    assert len(enums) == 22
+    assert {"CustomerPlan", "MetricType", "ArtifactType", "RegressionAction"} < enums
 
 
 @pytest.mark.parametrize("model", RELATIONSHIPS, ids=lambda model: model.__name__)
@@ -130,6 +171,11 @@ def test_a_bare_row_and_a_model_without_arguments_get_the_same(session: Session)
         add(session, AgentState(agent_id=agent.id)),
         add(session, AgentCapability(agent_id=agent.id, capability_name="c")),
         add(session, AgentMetric(agent_id=agent.id, metric_name="m", metric_value=1)),
+        make_resource_metric(session, customer, agent),
+        make_scaling_event(session, customer, agent),
+        make_quality_metric(session, customer, agent),
+        baseline := make_baseline(session, customer, agent),
+        make_regression(session, baseline),
     ]
     session.expire_all()
     for row in rows:
@@ -274,3 +320,34 @@ def test_models_work_on_asyncpg(fresh_url: str) -> None:
     assert found.status is RecommendationStatus.APPROVED
     assert found.approved_at == NOW
     assert owner.plan is CustomerPlan.STARTUP
+
+
+def test_a_scaling_lasts_from_begin_to_end(session: Session) -> None:
+    event = make_scaling_event(session, make_customer(session), make_agent(session))
+    assert event.duration_seconds is None
+    event.completed_at = NOW + timedelta(seconds=90)
+    assert event.duration_seconds == 90
+
+
+def test_a_regression_is_open_until_it_is_resolved(session: Session) -> None:
+    baseline = make_baseline(session, make_customer(session), make_agent(session))
+    regression = make_regression(session, baseline)
+    assert not regression.is_resolved
+    assert regression.time_to_resolve_minutes is None
+    regression.resolved_at = NOW + timedelta(minutes=90)
+    assert regression.is_resolved
+    assert regression.time_to_resolve_minutes == 90
+    session.expire_all()
+    assert baseline.regressions == [regression]
+
+
+def test_a_scaling_outlives_its_workflow(session: Session) -> None:
+    customer, agent = make_customer(session), make_agent(session)
+    execution = make_execution(session, customer, agent)
+    event = make_scaling_event(session, customer, agent, workflow_execution_id=execution.id)
+    assert execution.scaling_events == [event]
+    session.delete(execution)
+    session.flush()
+    session.expire_all()
+    assert event.workflow is None
+    assert event.customer_id == customer.id

@@ -1,4 +1,4 @@
-"""Closed sets of words, stored by value: the enum types of revisions 001 to 003."""
+"""Closed sets of words, stored by value: the enum types of revisions 001 to 005."""
 
 from __future__ import annotations
 
@@ -163,3 +163,58 @@ class ArtifactType(StrEnum):
     METRICS = "metrics"
     ALERT = "alert"
     DIAGNOSTIC = "diagnostic"
+
+
+class ResourceType(StrEnum):
+    """What a resource metric is about."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+    MEMORY = "memory"
+    DISK = "disk"
+    NETWORK = "network"
+
+
+class ScalingEventType(StrEnum):
+    """What was done to the number of replicas or instances."""
+
+    SCALE_UP = "scale_up"
+    SCALE_DOWN = "scale_down"
+    AUTO_SCALE_TRIGGERED = "auto_scale_triggered"  # decided, not yet carried out
+    MANUAL_SCALE = "manual_scale"  # by a person
+    SCALE_CANCELLED = "scale_cancelled"
+
+
+class BaselineType(StrEnum):
+    """Why a baseline of quality was established."""
+
+    INITIAL = "initial"
+    UPDATED = "updated"  # the model or its workload changed for good
+    ROLLBACK = "rollback"  # after a change was undone
+
+
+class RegressionType(StrEnum):
+    """How quality fell behind its baseline."""
+
+    QUALITY_DROP = "quality_drop"
+    LATENCY_INCREASE = "latency_increase"
+    HALLUCINATION_SPIKE = "hallucination_spike"
+    TOXICITY_INCREASE = "toxicity_increase"
+
+
+class RegressionSeverity(StrEnum):
+    """How bad a regression is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class RegressionAction(StrEnum):
+    """What was done about a regression."""
+
+    ALERT_ONLY = "alert_only"
+    ROLLBACK_TRIGGERED = "rollback_triggered"
+    MANUAL_REVIEW = "manual_review"
+    AUTO_FIXED = "auto_fixed"

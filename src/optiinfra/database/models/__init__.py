@@ -8,6 +8,11 @@ from optiinfra.database.models.agent_state import (
     AgentMetric,
     AgentState,
 )
+from optiinfra.database.models.application_schema import (
+    QualityBaseline,
+    QualityMetric,
+    QualityRegression,
+)
 from optiinfra.database.models.base import Base, UtcDateTime
 from optiinfra.database.models.core import (
     Agent,
@@ -17,6 +22,7 @@ from optiinfra.database.models.core import (
     Optimization,
     Recommendation,
 )
+from optiinfra.database.models.resource_schema import ResourceMetric, ScalingEvent
 from optiinfra.database.models.workflow_history import (
     WorkflowArtifact,
     WorkflowExecution,
@@ -28,6 +34,7 @@ from optiinfra.domain.enums import (
     AgentType,
     ApprovalStatus,
     ArtifactType,
+    BaselineType,
     ConfigType,
     CustomerPlan,
     CustomerStatus,
@@ -36,6 +43,11 @@ from optiinfra.domain.enums import (
     OptimizationStatus,
     RecommendationPriority,
     RecommendationStatus,
+    RegressionAction,
+    RegressionSeverity,
+    RegressionType,
+    ResourceType,
+    ScalingEventType,
     StepStatus,
     WorkflowStatus,
     WorkflowType,
@@ -54,6 +66,7 @@ __all__ = [
     "ApprovalStatus",
     "ArtifactType",
     "Base",
+    "BaselineType",
     "ConfigType",
     "Customer",
     "CustomerPlan",
@@ -63,9 +76,19 @@ __all__ = [
     "MetricType",
     "Optimization",
     "OptimizationStatus",
+    "QualityBaseline",
+    "QualityMetric",
+    "QualityRegression",
     "Recommendation",
     "RecommendationPriority",
     "RecommendationStatus",
+    "RegressionAction",
+    "RegressionSeverity",
+    "RegressionType",
+    "ResourceMetric",
+    "ResourceType",
+    "ScalingEvent",
+    "ScalingEventType",
     "StepStatus",
     "UtcDateTime",
     "WorkflowArtifact",

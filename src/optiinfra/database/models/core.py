@@ -40,6 +40,12 @@ if TYPE_CHECKING:
         AgentMetric,
         AgentState,
     )
+    from optiinfra.database.models.application_schema import (
+        QualityBaseline,
+        QualityMetric,
+        QualityRegression,
+    )
+    from optiinfra.database.models.resource_schema import ResourceMetric, ScalingEvent
     from optiinfra.database.models.workflow_history import WorkflowExecution
 
 OWNED = "all"  # with passive_deletes: what is loaded goes with its parent, PostgreSQL does the rest
@@ -82,6 +88,21 @@ class Customer(IdMixin, TimestampMixin, Base):
         back_populates="customer", cascade=OWNED, passive_deletes=True
     )
     workflow_executions: Mapped[list[WorkflowExecution]] = relationship(
+        back_populates="customer", cascade=OWNED, passive_deletes=True
+    )
+    resource_metrics: Mapped[list[ResourceMetric]] = relationship(
+        back_populates="customer", cascade=OWNED, passive_deletes=True
+    )
+    scaling_events: Mapped[list[ScalingEvent]] = relationship(
+        back_populates="customer", cascade=OWNED, passive_deletes=True
+    )
+    quality_metrics: Mapped[list[QualityMetric]] = relationship(
+        back_populates="customer", cascade=OWNED, passive_deletes=True
+    )
+    quality_baselines: Mapped[list[QualityBaseline]] = relationship(
+        back_populates="customer", cascade=OWNED, passive_deletes=True
+    )
+    quality_regressions: Mapped[list[QualityRegression]] = relationship(
         back_populates="customer", cascade=OWNED, passive_deletes=True
     )
 
@@ -133,6 +154,21 @@ class Agent(IdMixin, TimestampMixin, Base):
         back_populates="agent", cascade=OWNED, passive_deletes=True
     )
     workflow_executions: Mapped[list[WorkflowExecution]] = relationship(
+        back_populates="agent", cascade=OWNED, passive_deletes=True
+    )
+    resource_metrics: Mapped[list[ResourceMetric]] = relationship(
+        back_populates="agent", cascade=OWNED, passive_deletes=True
+    )
+    scaling_events: Mapped[list[ScalingEvent]] = relationship(
+        back_populates="agent", cascade=OWNED, passive_deletes=True
+    )
+    quality_metrics: Mapped[list[QualityMetric]] = relationship(
+        back_populates="agent", cascade=OWNED, passive_deletes=True
+    )
+    quality_baselines: Mapped[list[QualityBaseline]] = relationship(
+        back_populates="agent", cascade=OWNED, passive_deletes=True
+    )
+    quality_regressions: Mapped[list[QualityRegression]] = relationship(
         back_populates="agent", cascade=OWNED, passive_deletes=True
     )
 

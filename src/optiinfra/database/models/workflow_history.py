@@ -22,6 +22,7 @@ from optiinfra.domain.enums import ArtifactType, StepStatus, WorkflowStatus, Wor
 
 if TYPE_CHECKING:
     from optiinfra.database.models.core import Agent, Customer
+    from optiinfra.database.models.resource_schema import ScalingEvent
 
 
 class WorkflowExecution(IdMixin, TimestampMixin, Base):
@@ -66,6 +67,10 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
     )
     artifacts: Mapped[list[WorkflowArtifact]] = relationship(
         back_populates="execution", cascade=OWNED, passive_deletes=True
+    )
+    # A scaling outlives its workflow: the key is set to NULL.
+    scaling_events: Mapped[list[ScalingEvent]] = relationship(
+        back_populates="workflow", passive_deletes=True
     )
 
 

@@ -1,0 +1,109 @@
+"""Revision 004: how busy resources are, and how they were scaled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, false
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from optiinfra.database.models.base import (
+    EMPTY_OBJECT,
+    Base,
+    CreatedMixin,
+    IdMixin,
+    JsonObject,
+    TimestampMixin,
+    make_enum_type,
+)
+from optiinfra.domain.enums import ResourceType, ScalingEventType
+
+if TYPE_CHECKING:
+    from optiinfra.database.models.core import Agent, Customer
+    from optiinfra.database.models.workflow_history import WorkflowExecution
+
+
+class ResourceMetric(IdMixin, CreatedMixin, Base):
+    """One sample of a resource of one instance."""
+
+    __tablename__ = "resource_metrics"
+    __table_args__ = (
+        Index("ix_resource_metrics_id", "id"),
+        Index("ix_resource_metrics_agent_id", "agent_id"),
+        Index("ix_resource_metrics_customer_id", "customer_id"),
+        Index("ix_resource_metrics_instance_id", "instance_id"),
+        Index("ix_resource_metrics_resource_type", "resource_type"),
+        Index("ix_resource_metrics_metric_name", "metric_name"),
+        Index("ix_resource_metrics_timestamp", "timestamp"),
+        Index("ix_resource_metrics_agent_instance", "agent_id", "instance_id"),
+        Index("ix_resource_metrics_customer_type", "customer_id", "resource_type"),
+        Index("ix_resource_metrics_instance_timestamp", "instance_id", "timestamp"),
+        Index("ix_resource_metrics_type_name", "resource_type", "metric_name"),
+    )
+
+    agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
+    instance_id: Mapped[str] = mapped_column(String(255), doc="as the cloud names it")
+    resource_type: Mapped[ResourceType] = mapped_column(
+        make_enum_type(ResourceType, "resource_type")
+    )
+    metric_name: Mapped[str] = mapped_column(String(100))
+    metric_value: Mapped[float]
+    unit: Mapped[str] = mapped_column(String(50), doc="of `metric_value`, such as percent")
+    timestamp: Mapped[datetime] = mapped_column(doc="when it was collected")
+    resource_metadata: Mapped[JsonObject] = mapped_column(
+        "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    agent: Mapped[Agent] = relationship(back_populates="resource_metrics")
+    customer: Mapped[Customer] = relationship(back_populates="resource_metrics")
+
+
+class ScalingEvent(IdMixin, TimestampMixin, Base):
+    """One change of a deployment's size: why, from what to what, and whether it worked."""
+
+    __tablename__ = "scaling_events"
+    __table_args__ = (
+        Index("ix_scaling_events_id", "id"),
+        Index("ix_scaling_events_agent_id", "agent_id"),
+        Index("ix_scaling_events_customer_id", "customer_id"),
+        Index("ix_scaling_events_workflow_execution_id", "workflow_execution_id"),
+        Index("ix_scaling_events_event_type", "event_type"),
+        Index("ix_scaling_events_success", "success"),
+        Index("ix_scaling_events_executed_at", "executed_at"),
+        Index("ix_scaling_events_agent_type", "agent_id", "event_type"),
+        Index("ix_scaling_events_customer_success", "customer_id", "success"),
+        Index("ix_scaling_events_workflow", "workflow_execution_id"),
+    )
+
+    agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
+    workflow_execution_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("workflow_executions.id", ondelete="SET NULL")
+    )
+    event_type: Mapped[ScalingEventType] = mapped_column(
+        make_enum_type(ScalingEventType, "scaling_event_type")
+    )
+    trigger_reason: Mapped[str] = mapped_column(String(500))
+    before_state: Mapped[JsonObject]
+    after_state: Mapped[JsonObject]
+    success: Mapped[bool] = mapped_column(default=False, server_default=false())
+    error_details: Mapped[JsonObject | None]
+    executed_at: Mapped[datetime] = mapped_column(doc="when it began")
+    completed_at: Mapped[datetime | None] = mapped_column(doc="when it ended, well or not")
+    scaling_metadata: Mapped[JsonObject] = mapped_column(
+        "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    agent: Mapped[Agent] = relationship(back_populates="scaling_events")
+    customer: Mapped[Customer] = relationship(back_populates="scaling_events")
+    workflow: Mapped[WorkflowExecution | None] = relationship(back_populates="scaling_events")
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from begin to end; None while it lasts."""
+        if self.completed_at is None:
+            return None
+        return (self.completed_at - self.executed_at).total_seconds()
