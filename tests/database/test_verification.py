@@ -11,6 +11,7 @@ from tests.fixtures_database import run_admin
 from optiinfra.database import migrate, verification
 from optiinfra.database.catalogue import read_catalogue
 from optiinfra.database.engine import make_engine
+from optiinfra.database.models import Base
 from optiinfra.database.verification import compare_catalogue, verify
 from optiinfra.domain.errors import DatabaseError
 
@@ -172,11 +173,11 @@ def test_models_that_expect_more_than_the_migrations_make(
     from sqlalchemy import Column, Integer, MetaData, Table
 
     metadata = MetaData()
-    for table in verification.Base.metadata.sorted_tables:
+    for table in Base.metadata.sorted_tables:
         table.to_metadata(metadata)
     Table("customers", metadata, Column("age", Integer), extend_existing=True)
     Table("wishes", metadata, Column("id", Integer, primary_key=True))
-    monkeypatch.setattr(verification.Base, "metadata", metadata)
+    monkeypatch.setattr(Base, "metadata", metadata)
     assert [str(difference) for difference in verify(fresh_url)] == [
         "model customers.age: column is missing, should be present",
         "model wishes: table is missing, should be present",

@@ -137,7 +137,7 @@ def _migrated(url: str, scratch_url: str | None, revision: str) -> Iterator[Engi
 def _require_empty(url: str) -> None:
     engine = make_engine(url, is_pooled=False)
     with translated(get_name(engine.url)), engine.connect() as connection:
-        tables = [name for kind, name in read_catalogue(connection).items if kind == "table"]
+        tables = sorted(n for kind, n in read_catalogue(connection).items if kind == "table")
     if tables:
         raise DatabaseError(
             f"The scratch database {get_name(engine.url)} holds {', '.join(tables[:3])}.",
