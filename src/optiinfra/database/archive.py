@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import secrets
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from typing import BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from optiinfra.database.whole_file import writing_whole
 from optiinfra.domain.errors import InputError
 
 FORMAT: Final = "optiinfra backup"
@@ -123,34 +122,13 @@ class Archive:
 
 @contextmanager
 def writing_archive(path: Path) -> Iterator[NewArchive]:
-    """An archive that appears under its name only when the block ends without an error.
-
-    Only its owner may read it: a dump holds everything that the database holds.
-    """
-    if path.exists():
-        raise InputError(
-            "there is already a file of that name.",
-            remedy="Choose another name; backups are never overwritten.",
-            file=str(path),
-        )
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
-            file.write(bytes(tarfile.BLOCKSIZE))  # the dump's header, once its size is known
-            new = NewArchive(dump=DumpFile(file))
-            yield new
-            assert new.manifest is not None, "an archive needs its manifest"  # noqa: S101
-            _finish(file, new.manifest)
-        partial.rename(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise InputError(
-            f"the backup cannot be written: {error.strerror}.",
-            remedy="Choose another place, or make room.",
-            file=str(path),
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    """An archive that appears under its name only when the block ends without an error."""
+    with writing_whole(path) as file:
+        file.write(bytes(tarfile.BLOCKSIZE))  # the dump's header, once its size is known
+        new = NewArchive(dump=DumpFile(file))
+        yield new
+        assert new.manifest is not None, "an archive needs its manifest"  # noqa: S101
+        _finish(file, new.manifest)
 
 
 def read_archive(path: Path) -> Archive:
@@ -195,8 +173,6 @@ def _finish(file: BinaryIO, manifest: Manifest) -> None:
     seal = _hash_file(file, size)
     file.seek(size)
     file.write(_SEAL + seal.encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _make_header(name: str, size: int, at: datetime) -> bytes:
@@ -244,11 +220,3 @@ def _read_manifest(path: Path, file: BinaryIO) -> dict[str, object]:
 
 def _make_error(path: Path, what: str) -> InputError:
     return InputError(f"the backup {what}.", remedy=_REMEDY, file=str(path))
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

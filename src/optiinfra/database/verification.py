@@ -42,6 +42,7 @@ ROLES: Final = {
     "optiinfra_worker": False,
     "optiinfra_ingest": True,
     "optiinfra_backup": True,
+    "optiinfra_purge": False,
 }
 
 
