@@ -31,6 +31,8 @@ KEPT: Final = frozenset({
     "agent_capabilities.config", "agent_capabilities.description",
     "event_type", "recommendations.type", "step_name", "metric_name", "metric_unit", "unit",
     "content_type", "model_version", "evidence_digest", "hash", "prev_hash", "key_id",
+    "table_name", "old_status", "new_status", "migration_findings.revision",
+    "migration_findings.rule", "migration_findings.action",
 })  # fmt: skip
 MIN_KEY_BYTES: Final = 16
 _BLOCK: Final = 64  # of SHA-256, for HMAC

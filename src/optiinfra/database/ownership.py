@@ -68,6 +68,8 @@ def find_ownership() -> Ownership:
         if key.referred_table.name not in names
     }
     shared = tuple(table for table in Base.metadata.sorted_tables if table.name in referred)
+    # The record of what happened names the customer without a key: after all that it tells of.
+    owned.sort(key=lambda table: table.name != CUSTOMERS and not table.foreign_keys)
     return Ownership(owned=tuple(owned), shared=shared)
 
 
@@ -78,8 +80,12 @@ def list_natural_keys(table: Table) -> list[list[str]]:
 
 
 def list_columns(table: Table) -> list[str]:
-    """The columns that hold something of their own: not those that PostgreSQL computes."""
-    return [column.name for column in table.columns if column.computed is None]
+    """The columns whose values move: not those that are computed, and no database's own numbers."""
+    return [
+        column.name
+        for column in table.columns
+        if column.computed is None and column.identity is None
+    ]
 
 
 def disable_triggers(connection: psycopg.Connection, tables: tuple[Table, ...]) -> list[str]:
