@@ -127,24 +127,34 @@ def analyze(
 
 
 @contextmanager
+def open_server(settings: Settings) -> Iterator[str]:
+    """The URL of the configured PostgreSQL, or of the embedded one, whatever its schema is."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    from optiinfra.embedded.postgres import running
+
+    with running(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as url:
+        yield url
+
+
+@contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
     """The configured PostgreSQL, or the embedded one, at our schema. Raises DatabaseError."""
     from optiinfra.database.engine import Database
     from optiinfra.database.migrate import require_schema
 
-    if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
+    with open_server(settings) as url:
         require_schema(url)
         with Database(url) as database:
             yield database
-        return
-    from optiinfra.embedded.postgres import running
 
-    data_dir = settings.data_dir / "postgres"
-    with running(data_dir, bin_dir=settings.postgres_bin_dir) as url:
-        require_schema(url)
-        with Database(url) as database:
-            yield database
+
+def find_client_programs(settings: Settings) -> Path:
+    """The directory of pg_dump, pg_restore and psql. Raises DatabaseError where there is none."""
+    from optiinfra.embedded.binaries import find_binaries
+
+    return find_binaries(settings.postgres_bin_dir).bin_dir
 
 
 def list_recommendations(

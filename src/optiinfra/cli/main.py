@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from optiinfra.cli.analyze import analyze
+from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.domain.errors import OptiInfraError
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.add_typer(recommendations_app, name="recommendations")
+app.add_typer(database_app, name="db")
 app.command("generate-trace")(generate_trace)
 
 

@@ -1,0 +1,259 @@
+"""`optiinfra db`: the schema, backups, and one customer's rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+EXIT_DIFFERENT: Final = 5  # `verify` found something
+
+app = typer.Typer(no_args_is_help=True, help="Upgrade, verify, back up and restore the database.")
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+CustomerName = Annotated[str, typer.Option(help="The id or the e-mail.", show_default=False)]
+NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="To be written.", show_default=False)]
+OldFile = Annotated[Path, typer.Argument(metavar="FILE", help="To be read.", show_default=False)]
+
+
+@app.command()
+def current() -> None:
+    """Print the schema's revision and whether it is the newest."""
+    from optiinfra.database import migrate
+
+    with _open() as url:
+        revision = migrate.current(url)
+    newest = migrate.list_revisions()[-1]
+    state = "the newest" if revision == newest else f"the newest is {newest}"
+    _say(f"{revision or 'no revision'} ({state})")
+
+
+@app.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head",
+) -> None:
+    """Apply the revisions that the schema lacks."""
+    from optiinfra.database import migrate
+
+    with _open() as url:
+        before = migrate.current(url)
+        migrate.upgrade(url, _find_revision(revision, {"head"}))
+        after = migrate.current(url)
+    _say(f"Nothing to do: {after}." if before == after else f"From {before or 'empty'} to {after}.")
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="The one to be left; `base` for none.")],
+    *,
+    yes: Yes = False,
+) -> None:
+    """Undo the revisions after REVISION, with all that their tables hold."""
+    from optiinfra.database import migrate
+
+    target = _find_revision(revision, {"base"})
+    with _open() as url:
+        before = migrate.current(url)
+        _confirm(
+            f"Undo every revision after {target}, from {before}, and lose their rows?", yes=yes
+        )
+        migrate.downgrade(url, target)
+        _say(f"From {before} to {migrate.current(url) or 'empty'}.")
+
+
+@app.command()
+def verify(
+    *,
+    scratch: Annotated[
+        str | None,
+        typer.Option(help="URL of an empty database to make the schema in a second time."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Print each difference of the live schema; exit code 5 when there is one."""
+    from dataclasses import asdict
+
+    from optiinfra.database import verification
+
+    with _open() as url:
+        differences = verification.verify(url, scratch_url=scratch)
+    if as_json:
+        typer.echo(json.dumps([asdict(difference) for difference in differences], indent=2))
+    else:
+        for difference in differences:
+            _say(str(difference))
+        if not differences:
+            _say("The schema is what the migrations make and the models expect.")
+    if differences:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+@app.command()
+def backup(file: NewFile) -> None:
+    """Write the whole database to FILE, from one snapshot."""
+    from optiinfra import bootstrap
+    from optiinfra.cli.settings import load_settings
+    from optiinfra.database import backup as backups
+
+    with _open() as url:
+        bin_dir = bootstrap.find_client_programs(load_settings())
+        manifest = backups.backup(url, file, bin_dir=bin_dir)
+    _say(
+        f"Wrote {manifest.num_rows:,} rows of {len(manifest.tables)} tables at"
+        f" {manifest.revision} to {file}. It is not encrypted."
+    )
+
+
+@app.command()
+def restore(
+    file: OldFile,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop what the database holds first.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Check FILE, restore it in one transaction, and check what was restored."""
+    from optiinfra import bootstrap
+    from optiinfra.cli.settings import load_settings
+    from optiinfra.database import backup as backups
+
+    with _open() as url:
+        if replace:
+            _confirm(f"Drop everything in {_name(url)} and restore {file}?", yes=yes)
+        bin_dir = bootstrap.find_client_programs(load_settings())
+        manifest = backups.restore(file, url, bin_dir=bin_dir, is_replacing=replace)
+    _say(
+        f"Restored {manifest.num_rows:,} rows of {len(manifest.tables)} tables at"
+        f" {manifest.revision}, as of {manifest.taken_at:%Y-%m-%d %H:%M:%S %Z}; counts and hashes"
+        " agree. Keys of encrypted values are in no backup: bring them by hand."
+    )
+
+
+@app.command("export")
+def export_customer(file: NewFile, *, customer: CustomerName) -> None:
+    """Write one customer with everything that is theirs to FILE."""
+    from optiinfra.database import transfer
+
+    with _open(is_current=True) as url:
+        done = transfer.export_customer(url, customer, file)
+    _say(f"Wrote {_count(done.num_rows)} of customer {done.customer_id} to {file}.")
+
+
+@app.command("import")
+def import_customer(file: OldFile) -> None:
+    """Bring in the customer of FILE, keeping ids; refused where anything is there already."""
+    from optiinfra.database import transfer
+
+    with _open(is_current=True) as url:
+        done = transfer.import_customer(url, file)
+    _say(f"Brought in {_count(done.num_rows)} of customer {done.customer_id}.")
+
+
+@app.command("purge")
+def purge_customer(*, customer: CustomerName, yes: Yes = False) -> None:
+    """Remove one customer with everything that is theirs; the audit log stays."""
+    from optiinfra.database import transfer
+
+    with _open(is_current=True) as url:
+        _confirm(f"Remove {customer} and all their rows from {_name(url)}, for good?", yes=yes)
+        done = transfer.purge_customer(url, customer)
+    _say(f"Removed {_count(done.num_rows)} of customer {done.customer_id}.")
+
+
+@app.command()
+def anonymize(
+    *,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="16 bytes or more; the same key, the same replacements. Else random."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Replace e-mails, names, keys and free text, in a copy that may be given away."""
+    import secrets
+
+    from optiinfra.database import anonymization
+
+    run_key = secrets.token_bytes(32) if key_file is None else _read_key(key_file)
+    with _open(is_current=True) as url:
+        _confirm(f"Replace all names and texts in {_name(url)}, for good?", yes=yes)
+        counts = anonymization.anonymize(url, run_key=run_key)
+    _say(f"Replaced texts in {_count(counts)}.")
+
+
+@contextmanager
+def _open(*, is_current: bool = False) -> Iterator[str]:
+    """The URL of the database; with `is_current`, of one that has this program's schema."""
+    from optiinfra import bootstrap
+    from optiinfra.cli.settings import load_settings
+    from optiinfra.database import migrate
+    from optiinfra.domain.errors import DatabaseError
+
+    with bootstrap.open_server(load_settings()) as url:
+        if is_current and migrate.current(url) != migrate.list_revisions()[-1]:
+            raise DatabaseError(
+                f"The database {_name(url)} has schema revision {migrate.current(url) or 'none'}.",
+                remedy="Run `optiinfra db upgrade` first. Nothing was changed.",
+            )
+        yield url
+
+
+def _name(url: str) -> str:
+    from optiinfra.database.address import get_name, parse_url
+
+    return get_name(parse_url(url))
+
+
+def _find_revision(text: str, words: set[str]) -> str:
+    """The revision that begins like this; its number is enough."""
+    from optiinfra.database import migrate
+    from optiinfra.domain.errors import InputError
+
+    found = [revision for revision in migrate.list_revisions() if revision.startswith(text)]
+    if text in words:
+        return text
+    if len(found) != 1 or not text:
+        raise InputError(
+            f"{text!r} names {len(found)} revisions.",
+            remedy=f"Give one of {', '.join((*sorted(words), *migrate.list_revisions()))}.",
+            field="REVISION",
+        )
+    return found[0]
+
+
+def _read_key(path: Path) -> bytes:
+    from optiinfra.database.anonymization import MIN_KEY_BYTES
+    from optiinfra.domain.errors import InputError
+
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"the key cannot be read: {error.strerror}.", remedy="Check it.", file=str(path)
+        ) from error
+    if len(key) < MIN_KEY_BYTES:
+        raise InputError(
+            f"the key has {len(key)} bytes.", remedy=f"Use {MIN_KEY_BYTES} or more.", file=str(path)
+        )
+    return key
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
+
+
+def _count(num_rows: Mapping[str, int]) -> str:
+    filled = sum(1 for number in num_rows.values() if number)
+    return f"{sum(num_rows.values()):,} rows of {filled} tables"
+
+
+def _say(message: str) -> None:
+    from optiinfra.cli.consoles import make_console, make_text
+
+    make_console().print(make_text(message), soft_wrap=True)

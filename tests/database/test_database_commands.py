@@ -1,0 +1,112 @@
+"""`optiinfra db` through the front door, on a real database."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+from tests.database.test_transfer import add_customer, count
+from tests.fixtures_database import change_database, run_admin
+
+from optiinfra.cli import main as cli
+from optiinfra.database import migrate
+
+
+class Shell:
+    """Runs commands against one database."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.error = ""
+
+    def run(self, url: str, *arguments: str | Path, code: int = 0) -> str:
+        self._monkeypatch.setenv("OPTIINFRA_DATABASE_URL", url)
+        self._monkeypatch.setattr(sys, "argv", ["optiinfra", "db", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        out = self._capsys.readouterr()
+        assert (exit_info.value.code or 0) == code, out.err
+        self.error = out.err
+        password = make_url(url).password or ""
+        assert password not in out.out + out.err
+        return out.out
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(monkeypatch, capsys)
+
+
+def test_up_and_down(shell: Shell, empty_url: str) -> None:
+    newest = migrate.list_revisions()[-1]
+    assert shell.run(empty_url, "current") == f"no revision (the newest is {newest})\n"
+    assert shell.run(empty_url, "upgrade", "002") == "From empty to 002_agent_state_tables.\n"
+    assert shell.run(empty_url, "upgrade", "002") == "Nothing to do: 002_agent_state_tables.\n"
+    shell.run(empty_url, "upgrade", "9", code=2)
+    assert "names 0 revisions" in shell.error
+    shell.run(empty_url, "downgrade", "001", code=1)  # asked, and nobody answered
+    assert "Undo every revision after 001_core_schema" in shell.error
+    assert migrate.current(empty_url) == "002_agent_state_tables"
+    said = shell.run(empty_url, "downgrade", "base", "--yes")
+    assert said == "From 002_agent_state_tables to empty.\n"
+
+
+def test_verify_prints_each_difference_and_exits_5(shell: Shell, fresh_url: str) -> None:
+    assert shell.run(fresh_url, "verify").startswith("The schema is what")
+    name = make_url(fresh_url).database
+    run_admin(fresh_url, f"ALTER DATABASE {name} SET jit = off")  # a setting is no schema
+    from tests.database.test_verification import run
+
+    run(fresh_url, "DROP TABLE approvals; CREATE TABLE theirs (id int)")
+    assert shell.run(fresh_url, "verify", code=5).splitlines() == [
+        "table approvals is missing",
+        "table theirs should not be there",
+    ]
+    found = json.loads(shell.run(fresh_url, "verify", "--json", code=5))
+    assert [entry["name"] for entry in found] == ["approvals", "theirs"]
+
+
+def test_backup_and_restore(shell: Shell, fresh_url: str, empty_url: str, tmp_path: Path) -> None:
+    add_customer(fresh_url)
+    assert "not encrypted" in shell.run(fresh_url, "backup", tmp_path / "b.tar")
+    shell.run(fresh_url, "backup", tmp_path / "b.tar", code=2)
+    assert shell.error.count("\n") == 1
+    assert "counts and hashes agree" in shell.run(empty_url, "restore", tmp_path / "b.tar")
+    assert count(empty_url) == count(fresh_url)
+    shell.run(empty_url, "restore", tmp_path / "b.tar", code=2)
+    assert "not empty" in shell.error
+    shell.run(empty_url, "restore", tmp_path / "b.tar", "--replace", code=1)
+    shell.run(empty_url, "restore", tmp_path / "b.tar", "--replace", "--yes")
+
+
+def test_one_customer_out_in_gone_and_unknown(
+    shell: Shell, fresh_url: str, tmp_path: Path, empty_url: str
+) -> None:
+    customer = str(add_customer(fresh_url))
+    file = tmp_path / "customer.jsonl"
+    shell.run(empty_url, "export", file, "--customer", customer, code=2)
+    assert "Run `optiinfra db upgrade` first" in shell.error
+    assert customer in shell.run(fresh_url, "export", file, "--customer", customer)
+    shell.run(fresh_url, "import", file, code=2)
+    shell.run(fresh_url, "purge", "--customer", customer, code=1)
+    assert "Removed" in shell.run(fresh_url, "purge", "--customer", customer, "--yes")
+    shell.run(fresh_url, "purge", "--customer", customer, "--yes", code=2)
+    assert "No customers have" in shell.error
+    migrate.upgrade(empty_url)
+    assert "Brought in" in shell.run(empty_url, "import", file)
+    key = tmp_path / "key"
+    shell.run(empty_url, "anonymize", "--yes", "--key-file", key, code=2)
+    key.write_bytes(b"short")
+    shell.run(empty_url, "anonymize", "--yes", "--key-file", key, code=2)
+    assert "Replaced texts" in shell.run(empty_url, "anonymize", "--yes")
+
+
+def test_a_database_that_is_not_there_is_one_paragraph(shell: Shell, postgres_url: str) -> None:
+    for command in ("current", "upgrade", "verify"):
+        shell.run(change_database(postgres_url, "nowhere"), command, code=2)
+        assert shell.error.startswith("error: The database ")
+        assert shell.error.count("\n") == 1
