@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -17,13 +18,15 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.orm import Session
 
-from optiinfra.database import migrate
-from optiinfra.database.engine import Database, to_json
+from optiinfra.database import migrate, partitions
+from optiinfra.database.engine import Database, make_engine, to_json
 from optiinfra.embedded.postgres import running
 
 # Nothing of a test needs to outlive a power cut.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 TEMPLATE = "migrated"
+# Whatever the day on which the tests run, the instants that they use have a place.
+END_OF_PARTITIONS = datetime(2028, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
@@ -70,6 +73,9 @@ def migrated_url(postgres_url: str) -> str:
     run_admin(postgres_url, f"CREATE DATABASE {TEMPLATE}")
     url = change_database(postgres_url, TEMPLATE)
     migrate.upgrade(url)
+    engine = make_engine(url, is_pooled=False)
+    with engine.begin() as connection:
+        partitions.create_ahead(connection, until=END_OF_PARTITIONS)
     return url
 
 

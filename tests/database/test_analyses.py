@@ -165,7 +165,9 @@ def test_two_analyses_at_once_write_a_proposal_once(database: Database) -> None:
 
 @pytest.mark.parametrize("status", [s for s in WorkflowStatus if s.value != "running"])
 def test_only_what_runs_is_completed(session: Session, status: WorkflowStatus) -> None:
-    execution = make_execution(session, make_customer(session), make_agent(session), status=status)
+    execution = make_execution(
+        session, make_customer(session), make_agent(session), status=status, completed_at=NOW
+    )
     with pytest.raises(ConflictError, match="is not running"):
         Workflows(session).mark_completed(execution.id, output_data={}, now=NOW)
     assert Workflows(session).get(execution.id).status is status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -29,7 +30,11 @@ LATER = NOW + timedelta(hours=1)
 
 
 def make_alternative(
-    session: Session, like: Recommendation | None = None, **data: object
+    session: Session,
+    like: Recommendation | None = None,
+    *,
+    status: RecommendationStatus = RecommendationStatus.PENDING,
+    **data: object,
 ) -> Recommendation:
     """A recommendation of the analysis "a" for the deployment "chat", unless told otherwise."""
     customer = make_customer(session).id if like is None else like.customer_id
@@ -39,7 +44,9 @@ def make_alternative(
         agent_id=agent,
         type="reduce_cost",
         title="One replica less",
+        status=status,
         data={"analysis_execution_id": "a", "deployment": "chat", **data},
+        evidence_digest=data.get("evidence_digest"),
     )
     session.add(row)
     session.flush()
@@ -102,9 +109,7 @@ def test_what_was_decided_says_who_decided_what_and_when(
 def test_only_a_pending_one_can_be_decided(
     session: Session, status: RecommendationStatus, verb: str
 ) -> None:
-    row = make_alternative(session)
-    row.status = status
-    session.flush()
+    row = make_alternative(session, status=status)
     with pytest.raises(ConflictError, match=f"is {status.value}"):
         getattr(Decisions(session), verb)(row.id, by=BOSS, now=NOW)
     assert Recommendations(session).get(row.id).status is status
@@ -142,8 +147,9 @@ def test_an_alternative_to_what_is_in_force_is_refused(session: Session, status:
     second = make_alternative(session, first)
     decisions = Decisions(session)
     decisions.approve(first.id, by=BOSS, now=NOW)
-    first.status = RecommendationStatus(status)
-    session.flush()
+    for later in ("executing", "completed")[: ("approved", "executing", "completed").index(status)]:
+        first.status = RecommendationStatus(later)
+        session.flush()
     with pytest.raises(ConflictError, match=str(first.id)) as caught:
         decisions.approve(second.id, by=BOSS, now=LATER)
     assert str(second.id) in str(caught.value)
@@ -156,10 +162,8 @@ def test_an_alternative_to_what_is_in_force_is_refused(session: Session, status:
 def test_what_left_nothing_behind_makes_room_for_an_alternative(
     session: Session, status: str
 ) -> None:
-    first = make_alternative(session)
+    first = make_alternative(session, status=RecommendationStatus(status))
     second = make_alternative(session, first)
-    first.status = RecommendationStatus(status)
-    session.flush()
     decided = Decisions(session).approve(second.id, by=BOSS, now=NOW)
     assert decided.status is RecommendationStatus.APPROVED
 
@@ -169,7 +173,7 @@ def test_another_deployment_or_analysis_is_no_alternative(
     session: Session, other: dict[str, str]
 ) -> None:
     first = make_alternative(session)
-    second = make_alternative(session, first, **other)
+    second = make_alternative(session, first, **dict[str, Any](other))
     for row in (first, second):
         Decisions(session).approve(row.id, by=BOSS, now=NOW)
 

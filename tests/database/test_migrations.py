@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -19,10 +20,13 @@ from tests.fixtures_database import change_database, run_admin
 
 from optiinfra.database import migrate
 from optiinfra.database.engine import make_engine
+from optiinfra.database.migrations.drift import is_modelled
 from optiinfra.database.models import Base
 from optiinfra.domain.errors import DatabaseError
 from optiinfra.embedded.binaries import find_binaries
 
+# They change databases made elsewhere, or rows; the schema of our own is the same before and after.
+NO_CHANGE = {"006_adopted_databases", "009_evidence_digests"}
 CONTRACT = Path(__file__).parent / "contract_005.txt"
 COLUMNS = text("""
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -171,7 +175,11 @@ def test_there_is_one_line_of_revisions_named_like_their_files() -> None:
 
 def test_models_do_not_drift_from_migrations(migrated_url: str) -> None:
     with make_engine(migrated_url, is_pooled=False).connect() as connection:
-        options = {"compare_type": True, "compare_server_default": True}
+        options: dict[str, Any] = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_name": is_modelled,
+        }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
 
@@ -185,7 +193,7 @@ def test_up_down_up_of_every_revision_leaves_the_same(empty_url: str) -> None:
         before = dump(empty_url)
         assert "CREATE TABLE public.customers" in before
         migrate.downgrade(empty_url, below)
-        assert dump(empty_url) != before
+        assert (dump(empty_url) == before) is (revision in NO_CHANGE)
         empty = empty or dump(empty_url)
         migrate.upgrade(empty_url, revision)
         assert dump(empty_url) == before

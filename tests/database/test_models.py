@@ -60,7 +60,7 @@ from optiinfra.database.models import (
 
 # A row of every table but those whose columns have no defaults at all, by SQL alone.
 BARE_ROWS = """
-    INSERT INTO customers (name, email, api_key) VALUES ('n', 'e', 'k');
+    INSERT INTO customers (name, email, api_key, api_key_prefix) VALUES ('n', 'e', 'k', 'k');
     INSERT INTO agents (type, name) VALUES ('cost', 'a');
     INSERT INTO events (customer_id, event_type) SELECT id, 't' FROM customers;
     INSERT INTO recommendations (customer_id, agent_id, type, title)

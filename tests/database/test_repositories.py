@@ -53,7 +53,7 @@ def test_a_customer_is_made_once_and_found_in_any_case(session: Session) -> None
 def test_a_new_customers_key_is_a_digest_of_its_own(session: Session) -> None:
     customers = Customers(session)
     keys = {
-        customers.get_or_create(name="n", email=f"{i}@acme.example", now=NOW).api_key
+        customers.get_or_create(name="n", email=f"{i}@acme.example", now=NOW).api_key_digest
         for i in range(3)
     }
     assert len(keys) == 3

@@ -43,13 +43,13 @@ PLANTED = {
     "CREATE TABLE theirs (id int PRIMARY KEY)": "table theirs should not be there",
     "ALTER TABLE planted SET (fillfactor = 70)": "table planted: storage_settings is fillfactor=70",
     "ALTER TABLE planted FORCE ROW LEVEL SECURITY": "table planted: row_security is on, forced",
-    "ALTER TABLE customers ENABLE ROW LEVEL SECURITY": "table customers: row_security is on",
+    "ALTER TABLE customers DISABLE ROW LEVEL SECURITY": "table customers: row_security is off",
     "ALTER TABLE approvals SET UNLOGGED": "table approvals: persistence is not permanent",
     "COMMENT ON TABLE planted IS 'mine'": "table planted: comment is mine",
     "ALTER TABLE agents ALTER endpoint TYPE varchar(99)": "column agents.endpoint: type",
     "ALTER TABLE agents ALTER name DROP NOT NULL": "column agents.name: nullability is null",
     "ALTER TABLE agents ALTER status SET DEFAULT 'failed'": "column agents.status: default",
-    'ALTER TABLE agents ALTER version TYPE varchar(50) COLLATE "C"': "column agents.version: coll",
+    'ALTER TABLE customers ALTER name TYPE varchar(255) COLLATE "C"': "column customers.name: coll",
     "ALTER TABLE agents DROP metadata": "column agents.metadata is missing",
     "ALTER TABLE agents ADD mine int": "column agents.mine should not be there",
     "ALTER TABLE planted ADD d int GENERATED ALWAYS AS (n) STORED": "column planted.d should not",
@@ -62,8 +62,8 @@ PLANTED = {
     "DROP INDEX planted_note; CREATE INDEX planted_note ON planted (note)": (
         "index planted_note: definition"
     ),
-    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_agent_type'::regclass": (
-        "index idx_agent_type: state is invalid"
+    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_agent_heartbeat'::regclass": (
+        "index idx_agent_heartbeat: state is invalid"
     ),
     "ALTER TABLE recommendations DROP CONSTRAINT check_confidence_range": (
         "constraint recommendations.check_confidence_range is missing"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, func, select, text, true
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -57,6 +59,24 @@ event.listen(ReadingSession, "before_flush", _refuse_flush)
 event.listen(ReadingSession, "do_orm_execute", _refuse_statement)
 
 
+class Role(StrEnum):
+    """Roles of revision 020; what each may do is said there."""
+
+    APP = "optiinfra_app"
+    WORKER = "optiinfra_worker"
+    INGEST = "optiinfra_ingest"
+    BACKUP = "optiinfra_backup"
+    PURGE = "optiinfra_purge"
+
+
+def set_role(session: Session, *, role: Role | None, customer_id: UUID | None) -> None:
+    """For the transaction alone, so that a pooler may hand the connection on after it."""
+    if role is not None:
+        session.execute(text(f"SET LOCAL ROLE {role.value}"))
+    if customer_id is not None:
+        session.execute(select(func.set_config("optiinfra.customer_id", str(customer_id), true())))
+
+
 class Database:
     """A PostgreSQL database. Close it, or use it as a context, when done; threads may share it."""
 
@@ -72,15 +92,25 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """One use case: committed when the block ends, rolled back when it raises."""
+    def transaction(
+        self, *, role: Role | None = None, customer_id: UUID | None = None
+    ) -> Iterator[Session]:
+        """One use case: committed when the block ends, rolled back when it raises.
+
+        `role` limits it to what that role may do, and `customer_id` says for whom: as Role.APP
+        nothing of another customer is seen or written. Without a role it acts as who connected.
+        """
         with translated(self.name), self._writing.begin() as session:
+            set_role(session, role=role, customer_id=customer_id)
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(
+        self, *, role: Role | None = None, customer_id: UUID | None = None
+    ) -> Iterator[Session]:
         """A session that refuses to write; rolled back when the block ends."""
         with translated(self.name), self._reading() as session:
+            set_role(session, role=role, customer_id=customer_id)
             yield session
 
     def close(self) -> None:

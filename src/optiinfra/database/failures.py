@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from optiinfra.domain.errors import DatabaseError
+from optiinfra.domain.errors import ConstraintError, DatabaseError, TimeOutsideError
 
 # By SQLSTATE or its class: https://www.postgresql.org/docs/current/errcodes-appendix.html
 REMEDIES = {
@@ -31,6 +31,8 @@ UNREACHABLE = (
     "Check that the server runs and can be reached from here, or unset OPTIINFRA_DATABASE_URL to"
     " use the embedded PostgreSQL."
 )
+REFUSALS = ("22", "23")  # values that do not fit, constraints that do not hold
+NO_PARTITION = "no partition of relation"
 REFUSED = "Nothing was written. If it happens again, report it with this message."
 
 
@@ -60,10 +62,32 @@ def make_database_error(error: DBAPIError, *, name: str) -> DatabaseError:
     # libpq writes a line for each address it tried and a password in none of them.
     text = " ".join(str(cause).split())
     remedy = REMEDIES.get(state) or REMEDIES.get(state[:2])
+    if state[:2] in REFUSALS:
+        return make_constraint_error(cause, name=name)
     if remedy is None:
         is_gone = error.connection_invalidated or not state or state[:2] in {"08", "57"}
         remedy = UNREACHABLE if is_gone else REFUSED
     return DatabaseError(f"The database {name} failed: {text.rstrip('.')}.", remedy=remedy)
+
+
+def make_constraint_error(cause: BaseException, *, name: str) -> ConstraintError:
+    """Which table, column and constraint refused; the row's values are not repeated."""
+    diagnosis = getattr(cause, "diag", None)
+    parts = {
+        field: getattr(diagnosis, f"{field}_name", None)
+        for field in ("table", "column", "constraint")
+    }
+    text = getattr(diagnosis, "message_primary", None) or " ".join(str(cause).split())
+    problem = f"The database {name} failed: {text.rstrip('.')}."
+    if NO_PARTITION in text:
+        return TimeOutsideError(
+            problem,
+            remedy="Nothing was written. Correct the time, or create partitions for it.",
+            **parts,
+        )
+    return ConstraintError(
+        problem, remedy=getattr(diagnosis, "message_hint", None) or REFUSED, **parts
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 from sqlalchemy.exc import ProgrammingError
 
+from optiinfra.database import partitions
 from optiinfra.database.address import get_name
 from optiinfra.database.engine import make_engine
 from optiinfra.database.failures import get_sqlstate, translated
@@ -21,6 +23,9 @@ if TYPE_CHECKING:  # takes a tenth of a second to import, and is not needed wher
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "head"
 _UNDEFINED_TABLE = "42P01"
+IS_OWNER = """
+    SELECT pg_has_role(relowner, 'USAGE') FROM pg_class
+    WHERE oid = 'public.events'::regclass"""
 
 
 @cache
@@ -39,19 +44,24 @@ def current(url: str) -> str | None:
 def upgrade(url: str, revision: str = HEAD) -> None:
     """Apply the revisions up to `revision`; several processes may call it at once.
 
-    Raises DatabaseError when the database cannot be reached, is locked, or holds tables in our way;
-    then the revision that failed has left nothing behind.
+    Raises DatabaseError when the database cannot be reached, is locked, or holds tables in our way.
+    The revision that failed is not applied: it has left nothing behind, or, where it builds indexes
+    beside writers, goes on from there when it is run again.
     """
     from alembic import command
 
     _run_alembic(url, lambda config: command.upgrade(config, revision))
 
 
-def downgrade(url: str, revision: str) -> None:
-    """Undo the revisions after `revision`, with all that their tables hold; `base` undoes all."""
+def downgrade(url: str, revision: str, *, accept_loss: bool = False) -> None:
+    """Undo the revisions after `revision`, newest first; `base` undoes all.
+
+    Raises DatabaseError where a revision would lose rows or values, unless the loss is accepted;
+    the newer revisions are undone then, and that one is not.
+    """
     from alembic import command
 
-    _run_alembic(url, lambda config: command.downgrade(config, revision))
+    _run_alembic(url, lambda config: command.downgrade(config, revision), accept_loss=accept_loss)
 
 
 def require_schema(url: str) -> None:
@@ -65,6 +75,8 @@ def require_schema(url: str) -> None:
         revision = _fetch_revision(engine)
     known = list_revisions()
     if revision == known[-1]:
+        with translated(name):
+            _create_partitions(engine)
         return
     if revision is not None and revision not in known:
         raise DatabaseError(
@@ -74,6 +86,17 @@ def require_schema(url: str) -> None:
             " OPTIINFRA_DATABASE_URL. Nothing was changed.",
         )
     upgrade(url)
+    with translated(name):
+        _create_partitions(engine)
+
+
+def _create_partitions(engine: Engine) -> None:
+    """Months ahead by the server's clock; who may not create tables leaves it to who may."""
+    with engine.begin() as connection:
+        now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
+        is_owner = connection.exec_driver_sql(IS_OWNER).scalar_one()
+        if is_owner:
+            partitions.create_ahead(connection, until=now + partitions.AHEAD)
 
 
 def _fetch_revision(engine: Engine) -> str | None:
@@ -86,7 +109,7 @@ def _fetch_revision(engine: Engine) -> str | None:
         raise
 
 
-def _run_alembic(url: str, command: Callable[[Config], None]) -> None:
+def _run_alembic(url: str, command: Callable[[Config], None], *, accept_loss: bool = False) -> None:
     from alembic.config import Config
 
     engine = make_engine(url, is_pooled=False)
@@ -94,5 +117,6 @@ def _run_alembic(url: str, command: Callable[[Config], None]) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["engine"] = engine
+    config.attributes["accept_loss"] = accept_loss
     with translated(get_name(engine.url)):
         command(config)

@@ -5,7 +5,10 @@
     │   └── SLOInfeasibleError    no candidate keeps the promise (exit 3)
     ├── DatabaseError         the database is down, of another schema, or refused a change (exit 2)
     │   ├── NotFoundError
-    │   └── ConflictError     a status that does not allow the change
+    │   ├── ConflictError     a status that does not allow the change
+    │   ├── ConstraintError   a value that a column or a constraint refuses
+    │   │   └── TimeOutsideError  a time for which there is no partition
+    │   └── KeyMissingError   a value is encrypted with a key that is not there
     └── DisagreementError     prediction and measurement disagree (exit 4)
 
 An error carries what failed, where, and what to do, as fields; `str()` makes one paragraph of them.
@@ -75,6 +78,37 @@ class NotFoundError(DatabaseError):
 
 class ConflictError(DatabaseError):
     """The row's present status does not allow the change, or somebody else was first."""
+
+
+class ConstraintError(DatabaseError):
+    """A column or a constraint refuses a value; table, column and constraint where they are known.
+
+    `value` is what was refused, None where it is not known or not to be shown.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        table: str | None = None,
+        column: str | None = None,
+        constraint: str | None = None,
+        value: str | None = None,
+    ) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.table = table
+        self.column = column
+        self.constraint = constraint
+        self.value = value
+
+
+class TimeOutsideError(ConstraintError):
+    """A time for which the table has no partition."""
+
+
+class KeyMissingError(DatabaseError):
+    """A value is encrypted with a key that is not there, or was changed where it lies."""
 
 
 class DisagreementError(OptiInfraError):

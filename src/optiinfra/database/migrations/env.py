@@ -7,13 +7,18 @@ transaction. The revision is read only once the lock is held: who comes second f
 
 from __future__ import annotations
 
+import time
+
 from alembic import context
 from sqlalchemy import Connection, Engine, event
 
+from optiinfra.database.migrations.drift import is_modelled
 from optiinfra.database.models import Base
+from optiinfra.domain.errors import DatabaseError
 
 LOCK_KEY = 7_263_018_244_115_901  # any constant that nobody else uses
-WAIT_FOR_OTHERS = "120s"  # another process's whole upgrade
+WAIT_S = 120  # another process's whole upgrade
+ASKS_PER_S = 20
 LOCK_TIMEOUT = "5s"  # a table somebody else uses: give up rather than queue everybody behind us
 STATEMENT_TIMEOUT = "600s"
 
@@ -24,15 +29,35 @@ def set_limits(connection: Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
 
 
+def take_turn(guard: Connection) -> None:
+    """Wait until no other process upgrades.
+
+    By asking again and again, each time in a transaction of its own: a statement that waits has a
+    snapshot, and an index that the other process builds concurrently would wait for that in turn.
+    """
+    for _ in range(WAIT_S * ASKS_PER_S):
+        guard.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        query = f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})"
+        if guard.exec_driver_sql(query).scalar_one():
+            return
+        guard.rollback()
+        time.sleep(1 / ASKS_PER_S)
+    raise DatabaseError(
+        f"Another process has been changing the schema for {WAIT_S} s.",
+        remedy="Try again once that is done.",
+    )
+
+
 def run(engine: Engine) -> None:
     """Bring the database to the revision that the caller asked for."""
-    with engine.begin() as guard, engine.connect() as connection:
-        guard.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_FOR_OTHERS}'")
-        guard.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        guard.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+    with engine.connect() as guard, engine.connect() as connection:
+        take_turn(guard)
         event.listen(connection, "begin", set_limits)
         context.configure(
-            connection=connection, target_metadata=Base.metadata, transaction_per_migration=True
+            connection=connection,
+            target_metadata=Base.metadata,
+            transaction_per_migration=True,
+            include_name=is_modelled,
         )
         with context.begin_transaction():
             context.run_migrations()

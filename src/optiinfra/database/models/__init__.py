@@ -22,6 +22,7 @@ from optiinfra.database.models.core import (
     Optimization,
     Recommendation,
 )
+from optiinfra.database.models.records import AuditEntry, MigrationFinding, WorkflowStateTransition
 from optiinfra.database.models.resource_schema import ResourceMetric, ScalingEvent
 from optiinfra.database.models.workflow_history import (
     WorkflowArtifact,
@@ -65,6 +66,7 @@ __all__ = [
     "Approval",
     "ApprovalStatus",
     "ArtifactType",
+    "AuditEntry",
     "Base",
     "BaselineType",
     "ConfigType",
@@ -74,6 +76,7 @@ __all__ = [
     "Event",
     "EventSeverity",
     "MetricType",
+    "MigrationFinding",
     "Optimization",
     "OptimizationStatus",
     "QualityBaseline",
@@ -93,6 +96,7 @@ __all__ = [
     "UtcDateTime",
     "WorkflowArtifact",
     "WorkflowExecution",
+    "WorkflowStateTransition",
     "WorkflowStatus",
     "WorkflowStep",
     "WorkflowType",

@@ -6,18 +6,31 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, func, true
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
     EMPTY_LIST,
     EMPTY_OBJECT,
+    ONE_ID,
     Base,
     IdMixin,
     JsonList,
     JsonObject,
     TimestampMixin,
+    finite,
     make_enum_type,
+    share,
 )
 from optiinfra.domain.enums import AgentStatusDetail, ConfigType, MetricType
 
@@ -32,9 +45,7 @@ class AgentConfig(IdMixin, TimestampMixin, Base):
     __tablename__ = "agent_configs"
     __table_args__ = (
         UniqueConstraint("agent_id", "config_key", name="uq_agent_config"),
-        Index("idx_agent_config_agent", "agent_id"),
         Index("idx_agent_config_key", "config_key"),
-        Index("idx_agent_config_agent_key", "agent_id", "config_key"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
@@ -46,6 +57,11 @@ class AgentConfig(IdMixin, TimestampMixin, Base):
         server_default=ConfigType.STRING.value,
     )
     description: Mapped[str | None] = mapped_column(Text)
+    is_sensitive: Mapped[bool] = mapped_column(
+        default=False, server_default=false(), doc="the value is encrypted, and shown to nobody"
+    )
+    key_id: Mapped[str | None] = mapped_column(String(50), doc="of the key that encrypted it")
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
 
     agent: Mapped[Agent] = relationship(back_populates="configs")
 
@@ -55,7 +71,7 @@ class AgentState(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "agent_states"
     __table_args__ = (
-        Index("idx_agent_state_agent", "agent_id"),
+        CheckConstraint("error_count >= 0", name="check_error_count"),
         Index("idx_agent_state_status", "current_status"),
         Index("idx_agent_state_activity", "last_activity"),
     )
@@ -78,21 +94,29 @@ class AgentState(IdMixin, TimestampMixin, Base):
     current_workflow_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("workflow_executions.id", ondelete="SET NULL"), index=True
     )
+    workflow_data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    error_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    last_error: Mapped[JsonObject | None]
+    last_heartbeat: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(
+        default=0, server_default="0", doc="grows with each change by compare-and-set"
+    )
 
     agent: Mapped[Agent] = relationship(back_populates="state")
     current_workflow: Mapped[WorkflowExecution | None] = relationship()
 
 
 class AgentCapability(IdMixin, TimestampMixin, Base):
-    """One thing an agent can do."""
+    """One version of one thing an agent can do, and its share of the traffic."""
 
     __tablename__ = "agent_capabilities"
     __table_args__ = (
-        UniqueConstraint("agent_id", "capability_name", name="uq_agent_capability"),
-        Index("idx_agent_cap_agent", "agent_id"),
+        UniqueConstraint(
+            "agent_id", "capability_name", "capability_version", name="uq_agent_capability_version"
+        ),
+        CheckConstraint(share("traffic_ratio"), name="check_traffic_ratio"),
         Index("idx_agent_cap_name", "capability_name"),
         Index("idx_agent_cap_enabled", "enabled"),
-        Index("idx_agent_cap_agent_name", "agent_id", "capability_name"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
@@ -103,21 +127,24 @@ class AgentCapability(IdMixin, TimestampMixin, Base):
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
     config: Mapped[JsonObject | None] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
     description: Mapped[str | None] = mapped_column(Text)
+    traffic_ratio: Mapped[float] = mapped_column(
+        default=1.0, server_default="1", doc="of the enabled versions of this capability, sum 1"
+    )
 
     agent: Mapped[Agent] = relationship(back_populates="capability_details")
 
 
 class AgentMetric(IdMixin, Base):
-    """One sample of an agent's own performance."""
+    """One sample of an agent's own performance; partitioned by `recorded_at`."""
 
     __tablename__ = "agent_metrics"
     __table_args__ = (
-        Index("idx_agent_metric_agent", "agent_id"),
-        Index("idx_agent_metric_name", "metric_name"),
-        Index("idx_agent_metric_recorded", "recorded_at"),
-        Index("idx_agent_metric_agent_name", "agent_id", "metric_name"),
-        Index("idx_agent_metric_agent_recorded", "agent_id", "recorded_at"),
+        CheckConstraint(finite("metric_value"), name="check_metric_value"),
+        CheckConstraint("metric_type <> 'counter' OR metric_value >= 0", name="check_counter"),
+        Index("ix_agent_metrics_name_time", "agent_id", "metric_name", "recorded_at"),
     )
+
+    __mapper_args__ = ONE_ID
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     metric_name: Mapped[str] = mapped_column(String(255))
@@ -128,6 +155,7 @@ class AgentMetric(IdMixin, Base):
         server_default=MetricType.GAUGE.value,
     )
     tags: Mapped[JsonObject | None] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
-    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    recorded_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())
+    metric_unit: Mapped[str | None] = mapped_column(String(50))
 
     agent: Mapped[Agent] = relationship(back_populates="metrics")

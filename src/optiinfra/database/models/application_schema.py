@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
@@ -16,7 +25,9 @@ from optiinfra.database.models.base import (
     IdMixin,
     JsonObject,
     TimestampMixin,
+    finite,
     make_enum_type,
+    share,
 )
 from optiinfra.database.models.core import OWNED
 from optiinfra.domain.enums import (
@@ -38,12 +49,16 @@ class QualityMetric(IdMixin, CreatedMixin, Base):
 
     __tablename__ = "quality_metrics"
     __table_args__ = (
-        UniqueConstraint("request_id"),
-        Index("ix_quality_metrics_id", "id"),
-        Index("ix_quality_metrics_agent_id", "agent_id"),
-        Index("ix_quality_metrics_customer_id", "customer_id"),
-        Index("ix_quality_metrics_request_id", "request_id", unique=True),
-        Index("ix_quality_metrics_model_name", "model_name"),
+        CheckConstraint(f"latency_ms >= 0 AND {finite('latency_ms')}", name="check_latency_ms"),
+        CheckConstraint("prompt_tokens >= 0", name="check_prompt_tokens"),
+        CheckConstraint("completion_tokens >= 0", name="check_completion_tokens"),
+        CheckConstraint(share("relevance_score"), name="check_relevance_score"),
+        CheckConstraint(share("coherence_score"), name="check_coherence_score"),
+        CheckConstraint(share("factuality_score"), name="check_factuality_score"),
+        CheckConstraint(share("toxicity_score"), name="check_toxicity_score"),
+        CheckConstraint(share("overall_quality_score"), name="check_overall_quality_score"),
+        Index("uq_quality_metric_request", "customer_id", "request_id", unique=True),
+        Index("ix_quality_metrics_customer_time", "customer_id", "timestamp", "id"),
         Index("ix_quality_metrics_hallucination_detected", "hallucination_detected"),
         Index("ix_quality_metrics_overall_quality_score", "overall_quality_score"),
         Index("ix_quality_metrics_timestamp", "timestamp"),
@@ -80,15 +95,21 @@ class QualityBaseline(IdMixin, CreatedMixin, Base):
 
     __tablename__ = "quality_baselines"
     __table_args__ = (
-        Index("ix_quality_baselines_id", "id"),
-        Index("ix_quality_baselines_agent_id", "agent_id"),
-        Index("ix_quality_baselines_customer_id", "customer_id"),
+        UniqueConstraint("id", "customer_id"),
+        CheckConstraint(share("avg_relevance_score"), name="check_avg_relevance_score"),
+        CheckConstraint(share("avg_coherence_score"), name="check_avg_coherence_score"),
+        CheckConstraint(share("avg_factuality_score"), name="check_avg_factuality_score"),
+        CheckConstraint(share("avg_overall_score"), name="check_avg_overall_score"),
+        CheckConstraint(
+            f"p95_latency_ms >= 0 AND {finite('p95_latency_ms')}", name="check_p95_latency_ms"
+        ),
+        CheckConstraint("sample_size >= 0", name="check_sample_size"),
+        CheckConstraint("valid_until >= established_at", name="check_valid_until_order"),
         Index("ix_quality_baselines_model_name", "model_name"),
         Index("ix_quality_baselines_baseline_type", "baseline_type"),
         Index("ix_quality_baselines_established_at", "established_at"),
         Index("ix_quality_baselines_agent_model", "agent_id", "model_name"),
         Index("ix_quality_baselines_customer_model", "customer_id", "model_name"),
-        Index("ix_quality_baselines_type", "baseline_type"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
@@ -113,7 +134,10 @@ class QualityBaseline(IdMixin, CreatedMixin, Base):
     agent: Mapped[Agent] = relationship(back_populates="quality_baselines")
     customer: Mapped[Customer] = relationship(back_populates="quality_baselines")
     regressions: Mapped[list[QualityRegression]] = relationship(
-        back_populates="baseline", cascade=OWNED, passive_deletes=True
+        back_populates="baseline",
+        cascade=OWNED,
+        passive_deletes=True,
+        foreign_keys="QualityRegression.baseline_id",
     )
 
 
@@ -122,9 +146,21 @@ class QualityRegression(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "quality_regressions"
     __table_args__ = (
-        Index("ix_quality_regressions_id", "id"),
-        Index("ix_quality_regressions_agent_id", "agent_id"),
-        Index("ix_quality_regressions_customer_id", "customer_id"),
+        ForeignKeyConstraint(
+            ["baseline_id", "customer_id"],
+            ["quality_baselines.id", "quality_baselines.customer_id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["workflow_execution_id", "customer_id"],
+            ["workflow_executions.id", "workflow_executions.customer_id"],
+            ondelete="SET NULL (workflow_execution_id)",
+        ),
+        CheckConstraint(finite("baseline_value"), name="check_baseline_value"),
+        CheckConstraint(finite("current_value"), name="check_current_value"),
+        CheckConstraint(finite("delta_percent"), name="check_delta_percent"),
+        CheckConstraint("sample_size >= 0", name="check_sample_size"),
+        CheckConstraint("resolved_at >= detected_at", name="check_resolved_at_order"),
         Index("ix_quality_regressions_baseline_id", "baseline_id"),
         Index("ix_quality_regressions_workflow_execution_id", "workflow_execution_id"),
         Index("ix_quality_regressions_regression_type", "regression_type"),
@@ -133,19 +169,13 @@ class QualityRegression(IdMixin, TimestampMixin, Base):
         Index("ix_quality_regressions_action_taken", "action_taken"),
         Index("ix_quality_regressions_agent_severity", "agent_id", "severity"),
         Index("ix_quality_regressions_customer_type", "customer_id", "regression_type"),
-        Index("ix_quality_regressions_baseline", "baseline_id"),
-        Index("ix_quality_regressions_workflow", "workflow_execution_id"),
         Index("ix_quality_regressions_unresolved", "resolved_at"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
-    baseline_id: Mapped[UUID] = mapped_column(
-        ForeignKey("quality_baselines.id", ondelete="CASCADE")
-    )
-    workflow_execution_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("workflow_executions.id", ondelete="SET NULL")
-    )
+    baseline_id: Mapped[UUID]
+    workflow_execution_id: Mapped[UUID | None]
     regression_type: Mapped[RegressionType] = mapped_column(
         make_enum_type(RegressionType, "regression_type")
     )
@@ -169,8 +199,12 @@ class QualityRegression(IdMixin, TimestampMixin, Base):
 
     agent: Mapped[Agent] = relationship(back_populates="quality_regressions")
     customer: Mapped[Customer] = relationship(back_populates="quality_regressions")
-    baseline: Mapped[QualityBaseline] = relationship(back_populates="regressions")
-    workflow: Mapped[WorkflowExecution | None] = relationship()
+    baseline: Mapped[QualityBaseline] = relationship(
+        back_populates="regressions", foreign_keys="QualityRegression.baseline_id"
+    )
+    workflow: Mapped[WorkflowExecution | None] = relationship(
+        foreign_keys="QualityRegression.workflow_execution_id"
+    )
 
     @property
     def is_resolved(self) -> bool:

@@ -25,6 +25,19 @@ JsonList = list[Any]
 EMPTY_OBJECT = text("'{}'::jsonb")
 EMPTY_LIST = text("'[]'::jsonb")
 
+# Partitioned tables have (id, time) as their key; a row is known by its id all the same.
+ONE_ID = {"primary_key": ["id"]}
+
+
+def finite(column: str) -> str:
+    """A condition that NaN and infinity fail."""
+    return f"{column} > '-Infinity'::float8 AND {column} < 'Infinity'::float8"
+
+
+def share(column: str) -> str:
+    """A condition that only 0 to 1 meets; NaN fails it too."""
+    return f"{column} >= 0 AND {column} <= 1"
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """`timestamptz`, always read back in UTC; at bind a naive value is read as UTC."""

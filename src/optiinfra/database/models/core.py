@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    FetchedValue,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
     EMPTY_LIST,
     EMPTY_OBJECT,
+    ONE_ID,
     Base,
-    CreatedMixin,
     IdMixin,
     JsonList,
     JsonObject,
@@ -49,21 +63,29 @@ if TYPE_CHECKING:
     from optiinfra.database.models.workflow_history import WorkflowExecution
 
 OWNED = "all"  # with passive_deletes: what is loaded goes with its parent, PostgreSQL does the rest
+KEY_PREFIX_LENGTH = 8
+
+
+def compute_key_digest(key: str) -> str:
+    """Hex SHA-256; a slow hash would add nothing to the 256 random bits of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Customer(IdMixin, TimestampMixin, Base):
-    """An account. `api_key` holds the hex SHA-256 of the key, never the key."""
+    """An account. `api_key` is written and never read: its digest and its beginning are kept."""
 
     __tablename__ = "customers"
-    __table_args__ = (
-        Index("idx_customer_email", "email"),
-        Index("idx_customer_api_key", "api_key"),
-        Index("idx_customer_status", "status"),
-    )
+    __table_args__ = (Index("idx_customer_status", "status"),)
 
     name: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(255), unique=True)
-    api_key: Mapped[str] = mapped_column(String(64), unique=True)
+    api_key_digest: Mapped[str] = mapped_column(
+        "api_key", String(64), unique=True, doc="hex SHA-256 of the key"
+    )
+    api_key_prefix: Mapped[str | None] = mapped_column(String(8), doc="by which people know it")
+    is_api_key_weak: Mapped[bool] = mapped_column(
+        default=False, server_default=false(), doc="under 122 bits: to be renewed"
+    )
     plan: Mapped[CustomerPlan] = mapped_column(
         make_enum_type(CustomerPlan, "customerplan"),
         default=CustomerPlan.FREE,
@@ -106,6 +128,18 @@ class Customer(IdMixin, TimestampMixin, Base):
         back_populates="customer", cascade=OWNED, passive_deletes=True
     )
 
+    @property
+    def api_key(self) -> str:
+        """Nobody can read it; whoever made the key showed it once."""
+        message = "api_key is written and never read; api_key_digest and api_key_prefix are kept"
+        raise AttributeError(message)
+
+    @api_key.setter
+    def api_key(self, key: str) -> None:
+        self.api_key_digest = compute_key_digest(key)
+        self.api_key_prefix = key[:KEY_PREFIX_LENGTH]
+        self.is_api_key_weak = False
+
 
 class Agent(IdMixin, TimestampMixin, Base):
     """A registered agent; shared by all customers."""
@@ -113,7 +147,6 @@ class Agent(IdMixin, TimestampMixin, Base):
     __tablename__ = "agents"
     __table_args__ = (
         UniqueConstraint("type", "name", name="uq_agent_type_name"),
-        Index("idx_agent_type", "type"),
         Index("idx_agent_status", "status"),
         Index("idx_agent_heartbeat", "last_heartbeat"),
     )
@@ -173,18 +206,19 @@ class Agent(IdMixin, TimestampMixin, Base):
     )
 
 
-class Event(IdMixin, CreatedMixin, Base):
-    """Something that happened, for the record; never changed."""
+class Event(IdMixin, Base):
+    """Something that happened, for the record; never changed. Partitioned by `created_at`."""
 
     __tablename__ = "events"
     __table_args__ = (
-        Index("idx_event_customer", "customer_id"),
+        Index("ix_events_customer_time", "customer_id", "created_at", "id"),
         Index("idx_event_agent", "agent_id"),
         Index("idx_event_type", "event_type"),
         Index("idx_event_severity", "severity"),
         Index("idx_event_created", "created_at"),
-        Index("idx_event_customer_created", "customer_id", "created_at"),
     )
+
+    __mapper_args__ = ONE_ID
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
     agent_id: Mapped[UUID | None] = mapped_column(ForeignKey("agents.id", ondelete="SET NULL"))
@@ -195,6 +229,7 @@ class Event(IdMixin, CreatedMixin, Base):
         server_default=EventSeverity.INFO.value,
     )
     data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
+    created_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())
 
     customer: Mapped[Customer] = relationship(back_populates="events")
     agent: Mapped[Agent | None] = relationship(back_populates="events")
@@ -205,10 +240,10 @@ class Recommendation(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "recommendations"
     __table_args__ = (
+        UniqueConstraint("id", "customer_id"),
         CheckConstraint(
             "confidence_score >= 0.0 AND confidence_score <= 1.0", name="check_confidence_range"
         ),
-        Index("idx_rec_customer", "customer_id"),
         Index("idx_rec_agent", "agent_id"),
         Index("idx_rec_type", "type"),
         Index("idx_rec_status", "status"),
@@ -242,6 +277,10 @@ class Recommendation(IdMixin, TimestampMixin, Base):
     data: Mapped[JsonObject] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
     approved_at: Mapped[datetime | None]
     executed_at: Mapped[datetime | None] = mapped_column(doc="when its execution began")
+    evidence_digest: Mapped[str | None] = mapped_column(
+        String(64), doc="of the change and the evidence for it"
+    )
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
 
     customer: Mapped[Customer] = relationship(back_populates="recommendations")
     agent: Mapped[Agent] = relationship(back_populates="recommendations")
@@ -249,7 +288,10 @@ class Recommendation(IdMixin, TimestampMixin, Base):
         back_populates="recommendation", cascade=OWNED, passive_deletes=True
     )
     optimizations: Mapped[list[Optimization]] = relationship(
-        back_populates="recommendation", cascade=OWNED, passive_deletes=True
+        back_populates="recommendation",
+        cascade=OWNED,
+        passive_deletes=True,
+        foreign_keys="Optimization.recommendation_id",
     )
 
 
@@ -258,13 +300,27 @@ class Approval(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "approvals"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["recommendation_id", "customer_id"],
+            ["recommendations.id", "recommendations.customer_id"],
+            ondelete="CASCADE",
+        ),
+        Index(
+            "uq_approval_decided",
+            "customer_id",
+            "recommendation_id",
+            "approved_by",
+            unique=True,
+            postgresql_where=text("status <> 'pending'"),
+        ),
         Index("idx_approval_rec", "recommendation_id"),
         Index("idx_approval_status", "status"),
     )
 
-    recommendation_id: Mapped[UUID] = mapped_column(
-        ForeignKey("recommendations.id", ondelete="CASCADE")
+    customer_id: Mapped[UUID] = mapped_column(
+        server_default=FetchedValue(), doc="that of its recommendation; the database fills it in"
     )
+    recommendation_id: Mapped[UUID]
     approved_by: Mapped[str] = mapped_column(String(255), doc="who decided, either way")
     status: Mapped[ApprovalStatus] = mapped_column(
         make_enum_type(ApprovalStatus, "approvalstatus"),
@@ -272,26 +328,44 @@ class Approval(IdMixin, TimestampMixin, Base):
         server_default=ApprovalStatus.PENDING.value,
     )
     comment: Mapped[str | None] = mapped_column(Text)
+    evidence_digest: Mapped[str | None] = mapped_column(
+        String(64), doc="what was decided on, as it was then"
+    )
 
     recommendation: Mapped[Recommendation] = relationship(back_populates="approvals")
 
 
-class Optimization(IdMixin, CreatedMixin, Base):
+class Optimization(IdMixin, TimestampMixin, Base):
     """The execution of an approved recommendation, and what came of it."""
 
     __tablename__ = "optimizations"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["recommendation_id", "customer_id"],
+            ["recommendations.id", "recommendations.customer_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("completed_at >= started_at", name="check_completed_at_order"),
+        CheckConstraint("rolled_back_at >= started_at", name="check_rolled_back_at_order"),
+        CheckConstraint(
+            "status NOT IN ('completed', 'failed', 'rolled_back') OR completed_at IS NOT NULL",
+            name="check_completed",
+        ),
+        Index(
+            "uq_optimization_live",
+            "customer_id",
+            "recommendation_id",
+            unique=True,
+            postgresql_where=text("status IN ('queued', 'executing')"),
+        ),
         CheckConstraint("progress >= 0 AND progress <= 100", name="check_progress_range"),
         Index("idx_opt_rec", "recommendation_id"),
-        Index("idx_opt_customer", "customer_id"),
         Index("idx_opt_agent", "agent_id"),
         Index("idx_opt_status", "status"),
         Index("idx_opt_customer_status", "customer_id", "status"),
     )
 
-    recommendation_id: Mapped[UUID] = mapped_column(
-        ForeignKey("recommendations.id", ondelete="CASCADE")
-    )
+    recommendation_id: Mapped[UUID]
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     status: Mapped[OptimizationStatus] = mapped_column(
@@ -311,7 +385,11 @@ class Optimization(IdMixin, CreatedMixin, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     rolled_back_at: Mapped[datetime | None]
+    evidence_digest: Mapped[str | None] = mapped_column(String(64), doc="what was approved")
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
 
-    recommendation: Mapped[Recommendation] = relationship(back_populates="optimizations")
+    recommendation: Mapped[Recommendation] = relationship(
+        back_populates="optimizations", foreign_keys="Optimization.recommendation_id"
+    )
     customer: Mapped[Customer] = relationship(back_populates="optimizations")
     agent: Mapped[Agent] = relationship(back_populates="optimizations")

@@ -6,16 +6,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, false
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
     EMPTY_OBJECT,
+    ONE_ID,
     Base,
     CreatedMixin,
     IdMixin,
     JsonObject,
     TimestampMixin,
+    finite,
     make_enum_type,
 )
 from optiinfra.domain.enums import ResourceType, ScalingEventType
@@ -26,22 +28,16 @@ if TYPE_CHECKING:
 
 
 class ResourceMetric(IdMixin, CreatedMixin, Base):
-    """One sample of a resource of one instance."""
+    """One sample of a resource of one instance; partitioned by `timestamp`."""
 
     __tablename__ = "resource_metrics"
     __table_args__ = (
-        Index("ix_resource_metrics_id", "id"),
-        Index("ix_resource_metrics_agent_id", "agent_id"),
-        Index("ix_resource_metrics_customer_id", "customer_id"),
-        Index("ix_resource_metrics_instance_id", "instance_id"),
-        Index("ix_resource_metrics_resource_type", "resource_type"),
-        Index("ix_resource_metrics_metric_name", "metric_name"),
-        Index("ix_resource_metrics_timestamp", "timestamp"),
-        Index("ix_resource_metrics_agent_instance", "agent_id", "instance_id"),
-        Index("ix_resource_metrics_customer_type", "customer_id", "resource_type"),
-        Index("ix_resource_metrics_instance_timestamp", "instance_id", "timestamp"),
-        Index("ix_resource_metrics_type_name", "resource_type", "metric_name"),
+        CheckConstraint(finite("metric_value"), name="check_metric_value"),
+        Index("ix_resource_metrics_customer_time", "customer_id", "timestamp", "id"),
+        Index("ix_resource_metrics_name_time", "agent_id", "metric_name", "timestamp"),
     )
+
+    __mapper_args__ = ONE_ID
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
@@ -52,7 +48,7 @@ class ResourceMetric(IdMixin, CreatedMixin, Base):
     metric_name: Mapped[str] = mapped_column(String(100))
     metric_value: Mapped[float]
     unit: Mapped[str] = mapped_column(String(50), doc="of `metric_value`, such as percent")
-    timestamp: Mapped[datetime] = mapped_column(doc="when it was collected")
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True, doc="when it was collected")
     resource_metadata: Mapped[JsonObject] = mapped_column(
         "metadata", default=dict, server_default=EMPTY_OBJECT
     )
@@ -66,23 +62,23 @@ class ScalingEvent(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "scaling_events"
     __table_args__ = (
-        Index("ix_scaling_events_id", "id"),
-        Index("ix_scaling_events_agent_id", "agent_id"),
-        Index("ix_scaling_events_customer_id", "customer_id"),
+        ForeignKeyConstraint(
+            ["workflow_execution_id", "customer_id"],
+            ["workflow_executions.id", "workflow_executions.customer_id"],
+            ondelete="SET NULL (workflow_execution_id)",
+        ),
+        CheckConstraint("completed_at >= executed_at", name="check_completed_at_order"),
         Index("ix_scaling_events_workflow_execution_id", "workflow_execution_id"),
         Index("ix_scaling_events_event_type", "event_type"),
         Index("ix_scaling_events_success", "success"),
         Index("ix_scaling_events_executed_at", "executed_at"),
         Index("ix_scaling_events_agent_type", "agent_id", "event_type"),
         Index("ix_scaling_events_customer_success", "customer_id", "success"),
-        Index("ix_scaling_events_workflow", "workflow_execution_id"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
-    workflow_execution_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("workflow_executions.id", ondelete="SET NULL")
-    )
+    workflow_execution_id: Mapped[UUID | None]
     event_type: Mapped[ScalingEventType] = mapped_column(
         make_enum_type(ScalingEventType, "scaling_event_type")
     )
@@ -99,7 +95,9 @@ class ScalingEvent(IdMixin, TimestampMixin, Base):
 
     agent: Mapped[Agent] = relationship(back_populates="scaling_events")
     customer: Mapped[Customer] = relationship(back_populates="scaling_events")
-    workflow: Mapped[WorkflowExecution | None] = relationship(back_populates="scaling_events")
+    workflow: Mapped[WorkflowExecution | None] = relationship(
+        back_populates="scaling_events", foreign_keys="ScalingEvent.workflow_execution_id"
+    )
 
     @property
     def duration_seconds(self) -> float | None:

@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    FetchedValue,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
@@ -30,9 +40,11 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "workflow_executions"
     __table_args__ = (
-        Index("ix_workflow_executions_id", "id"),
-        Index("ix_workflow_executions_agent_id", "agent_id"),
-        Index("ix_workflow_executions_customer_id", "customer_id"),
+        UniqueConstraint("id", "customer_id"),
+        CheckConstraint("completed_at >= started_at", name="check_completed_at_order"),
+        CheckConstraint(
+            "status IN ('pending', 'running') OR completed_at IS NOT NULL", name="check_completed"
+        ),
         Index("ix_workflow_executions_workflow_type", "workflow_type"),
         Index("ix_workflow_executions_status", "status"),
         Index("ix_workflow_executions_started_at", "started_at"),
@@ -57,6 +69,15 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
         "metadata", default=dict, server_default=EMPTY_OBJECT
     )
 
+    lease_owner: Mapped[str | None] = mapped_column(String(255), doc="the worker that runs it")
+    lease_expires_at: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0", doc="grows with each lease"
+    )
+    version: Mapped[int] = mapped_column(
+        default=0, server_default="0", doc="grows with each change of status"
+    )
+
     agent: Mapped[Agent] = relationship(back_populates="workflow_executions")
     customer: Mapped[Customer] = relationship(back_populates="workflow_executions")
     steps: Mapped[list[WorkflowStep]] = relationship(
@@ -70,7 +91,9 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
     )
     # A scaling outlives its workflow: the key is set to NULL.
     scaling_events: Mapped[list[ScalingEvent]] = relationship(
-        back_populates="workflow", passive_deletes=True
+        back_populates="workflow",
+        passive_deletes=True,
+        foreign_keys="ScalingEvent.workflow_execution_id",
     )
 
 
@@ -79,18 +102,35 @@ class WorkflowStep(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "workflow_steps"
     __table_args__ = (
-        Index("ix_workflow_steps_id", "id"),
-        Index("ix_workflow_steps_workflow_execution_id", "workflow_execution_id"),
-        Index("ix_workflow_steps_step_name", "step_name"),
+        UniqueConstraint("id", "workflow_execution_id"),
+        ForeignKeyConstraint(
+            ["workflow_execution_id", "customer_id"],
+            ["workflow_executions.id", "workflow_executions.customer_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("completed_at >= started_at", name="check_completed_at_order"),
+        CheckConstraint(
+            "status IN ('pending', 'running', 'retrying') OR completed_at IS NOT NULL",
+            name="check_completed",
+        ),
+        CheckConstraint("retry_count >= 0 AND max_retries >= 0", name="check_retries"),
+        Index(
+            "uq_workflow_step_order",
+            "customer_id",
+            "workflow_execution_id",
+            "step_order",
+            unique=True,
+        ),
+        Index("uq_workflow_step_idempotency", "customer_id", "idempotency_key", unique=True),
         Index("ix_workflow_steps_status", "status"),
-        Index("ix_workflow_steps_execution_order", "workflow_execution_id", "step_order"),
         Index("ix_workflow_steps_execution_status", "workflow_execution_id", "status"),
         Index("ix_workflow_steps_name_status", "step_name", "status"),
     )
 
-    workflow_execution_id: Mapped[UUID] = mapped_column(
-        ForeignKey("workflow_executions.id", ondelete="CASCADE")
+    customer_id: Mapped[UUID] = mapped_column(
+        server_default=FetchedValue(), doc="that of its execution; the database fills it in"
     )
+    workflow_execution_id: Mapped[UUID]
     step_name: Mapped[str] = mapped_column(String(255))
     step_order: Mapped[int]
     status: Mapped[StepStatus] = mapped_column(
@@ -107,9 +147,14 @@ class WorkflowStep(IdMixin, TimestampMixin, Base):
         "metadata", default=dict, server_default=EMPTY_OBJECT
     )
 
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+
     execution: Mapped[WorkflowExecution] = relationship(back_populates="steps")
     artifacts: Mapped[list[WorkflowArtifact]] = relationship(
-        back_populates="step", cascade=OWNED, passive_deletes=True
+        back_populates="step",
+        cascade=OWNED,
+        passive_deletes=True,
+        foreign_keys="WorkflowArtifact.workflow_step_id",
     )
 
 
@@ -118,20 +163,27 @@ class WorkflowArtifact(IdMixin, TimestampMixin, Base):
 
     __tablename__ = "workflow_artifacts"
     __table_args__ = (
-        Index("ix_workflow_artifacts_id", "id"),
-        Index("ix_workflow_artifacts_workflow_execution_id", "workflow_execution_id"),
-        Index("ix_workflow_artifacts_workflow_step_id", "workflow_step_id"),
+        ForeignKeyConstraint(
+            ["workflow_execution_id", "customer_id"],
+            ["workflow_executions.id", "workflow_executions.customer_id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["workflow_step_id", "workflow_execution_id"],
+            ["workflow_steps.id", "workflow_steps.workflow_execution_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("artifact_size_bytes >= 0", name="check_artifact_size_bytes"),
         Index("ix_workflow_artifacts_artifact_type", "artifact_type"),
         Index("ix_workflow_artifacts_execution_type", "workflow_execution_id", "artifact_type"),
         Index("ix_workflow_artifacts_step_type", "workflow_step_id", "artifact_type"),
     )
 
-    workflow_execution_id: Mapped[UUID] = mapped_column(
-        ForeignKey("workflow_executions.id", ondelete="CASCADE")
+    customer_id: Mapped[UUID] = mapped_column(
+        server_default=FetchedValue(), doc="that of its execution; the database fills it in"
     )
-    workflow_step_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("workflow_steps.id", ondelete="CASCADE")
-    )
+    workflow_execution_id: Mapped[UUID]
+    workflow_step_id: Mapped[UUID | None]
     artifact_type: Mapped[ArtifactType] = mapped_column(
         make_enum_type(ArtifactType, "artifact_type")
     )
@@ -144,4 +196,6 @@ class WorkflowArtifact(IdMixin, TimestampMixin, Base):
     )
 
     execution: Mapped[WorkflowExecution] = relationship(back_populates="artifacts")
-    step: Mapped[WorkflowStep | None] = relationship(back_populates="artifacts")
+    step: Mapped[WorkflowStep | None] = relationship(
+        back_populates="artifacts", foreign_keys="WorkflowArtifact.workflow_step_id"
+    )

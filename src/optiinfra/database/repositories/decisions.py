@@ -106,7 +106,9 @@ class Decisions:
             raise make_conflict(self._recommendations.get(row.id))  # somebody was faster
         self._session.add(
             Approval(
+                customer_id=row.customer_id,
                 recommendation_id=row.id,
+                evidence_digest=row.evidence_digest,
                 approved_by=person,
                 status=verdict,
                 comment=comment,
@@ -139,7 +141,10 @@ class Decisions:
             update(Recommendation)
             .where(Recommendation.id == row.id, Recommendation.status == row.status)
             .values(
-                status=target, updated_at=decided_at, approved_at=decided_at if is_yes else None
+                status=target,
+                updated_at=decided_at,
+                approved_at=decided_at if is_yes else None,
+                version=Recommendation.version + 1,
             )
             .returning(Recommendation.id)
             .execution_options(synchronize_session=False)

@@ -15,6 +15,7 @@ CENT = Decimal("0.01")
 MAX_USD = Decimal("99999999.99")  # numeric(10,2)
 MAX_NAME = 255
 MAX_TYPE = 100
+MAX_DIGEST = 64
 # Keys of `recommendations.data` that this package writes and reads itself.
 ANALYSIS_KEY = "analysis_execution_id"
 DEPLOYMENT_KEY = "deployment"
@@ -47,6 +48,7 @@ class NewRecommendation:
         if not self.deployment or not self.evidence_digest:
             message = "a recommendation names its deployment and the digest of its evidence"
             raise ValueError(message)
+        _check_length("evidence_digest", self.evidence_digest, MAX_DIGEST)
         if not (math.isfinite(self.confidence) and 0.0 <= self.confidence <= 1.0):
             message = f"confidence is 0 to 1, not {self.confidence}"
             raise ValueError(message)

@@ -73,6 +73,7 @@ class Recommendations:
             if new.estimated_improvement is None
             else new.estimated_improvement.quantize(CENT),
             confidence_score=new.confidence,
+            evidence_digest=new.evidence_digest,
             priority=new.priority,
             status=RecommendationStatus.PENDING,
             data={
@@ -102,7 +103,7 @@ class Recommendations:
             .where(
                 Recommendation.customer_id == customer_id,
                 Recommendation.status == RecommendationStatus.PENDING,
-                Recommendation.data[DIGEST_KEY].astext == evidence_digest,
+                Recommendation.evidence_digest == evidence_digest,
             )
             .order_by(Recommendation.created_at, Recommendation.id)
             .limit(1)

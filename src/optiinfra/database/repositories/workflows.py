@@ -145,6 +145,7 @@ class Workflows:
             )
             .values(
                 status=WorkflowStatus.COMPLETED,
+                version=WorkflowExecution.version + 1,
                 completed_at=completed_at,
                 updated_at=completed_at,
                 output_data=output_data,
