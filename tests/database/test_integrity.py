@@ -1,0 +1,266 @@
+"""Checks, lifecycles, histories and partitions: what the database refuses, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import CheckConstraint, func, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from tests.factories.application_schema import make_baseline, make_quality_metric, make_regression
+from tests.factories.core import (
+    NOW,
+    add,
+    make_agent,
+    make_approval,
+    make_customer,
+    make_event,
+    make_optimization,
+    make_recommendation,
+)
+from tests.factories.resource_schema import make_resource_metric, make_scaling_event
+from tests.factories.workflow_history import make_artifact, make_execution, make_step
+
+from optiinfra.database import partitions
+from optiinfra.database.engine import Database
+from optiinfra.database.models import (
+    AgentCapability,
+    AgentMetric,
+    Base,
+    Event,
+    WorkflowStateTransition,
+)
+from optiinfra.database.repositories.transitions import Transitions
+from optiinfra.domain import lifecycles
+from optiinfra.domain.errors import ConflictError, ConstraintError, TimeOutsideError
+from optiinfra.kit.lifecycle import Lifecycle
+
+BEFORE = NOW - timedelta(seconds=1)
+ODD = [float("nan"), float("inf"), float("-inf")]
+Make = Callable[..., Any]
+
+
+def make_row(session: Session, table: str, **values: Any) -> Any:
+    """A row of that table with what it needs."""
+    customer, agent = make_customer(session), make_agent(session)
+    execution = partial(make_execution, session, customer, agent)
+    proposal = make_recommendation(session, customer, agent)
+    makers: dict[str, Make] = {
+        "recommendations": lambda **v: make_recommendation(session, customer, agent, **v),
+        "approvals": lambda **v: make_approval(session, proposal, **v),
+        "optimizations": lambda **v: make_optimization(session, proposal, **v),
+        "workflow_executions": execution,
+        "workflow_steps": lambda **v: make_step(session, execution(), **v),
+        "workflow_artifacts": lambda **v: make_artifact(session, execution(), **v),
+        "resource_metrics": lambda **v: make_resource_metric(session, customer, agent, **v),
+        "scaling_events": lambda **v: make_scaling_event(session, customer, agent, **v),
+        "quality_metrics": lambda **v: make_quality_metric(session, customer, agent, **v),
+        "quality_baselines": lambda **v: make_baseline(session, customer, agent, **v),
+        "quality_regressions": lambda **v: make_regression(
+            session, make_baseline(session, customer, agent), **v
+        ),
+        "agent_metrics": lambda **v: add(
+            session, AgentMetric(**{"agent_id": agent.id, "metric_name": "m"} | v)
+        ),
+        "agent_capabilities": lambda **v: add(
+            session, AgentCapability(**{"agent_id": agent.id, "capability_name": "c"} | v)
+        ),
+    }
+    return makers[table](**values)
+
+
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    *(("agent_metrics", {"metric_value": value}) for value in ODD),
+    ("agent_metrics", {"metric_value": -1, "metric_type": "counter"}),
+    *(("resource_metrics", {"metric_value": value}) for value in ODD),
+    *(("quality_metrics", {"latency_ms": value}) for value in (-1, *ODD)),
+    *(("quality_metrics", {"overall_quality_score": value}) for value in (-0.1, 1.1, *ODD)),
+    *(("quality_metrics", {"toxicity_score": value}) for value in (-0.1, 1.1, *ODD)),
+    ("quality_metrics", {"prompt_tokens": -1}),
+    ("quality_baselines", {"sample_size": -1}),
+    ("quality_baselines", {"avg_overall_score": 85}),
+    ("quality_baselines", {"valid_until": BEFORE}),
+    *(("quality_regressions", {"delta_percent": value}) for value in ODD),
+    ("quality_regressions", {"resolved_at": BEFORE}),
+    ("scaling_events", {"completed_at": BEFORE}),
+    ("optimizations", {"status": "completed", "started_at": NOW}),
+    ("optimizations", {"started_at": NOW, "completed_at": BEFORE}),
+    ("workflow_executions", {"status": "failed"}),
+    ("workflow_executions", {"started_at": NOW, "completed_at": BEFORE}),
+    ("workflow_steps", {"status": "skipped"}),
+    ("workflow_steps", {"retry_count": -1}),
+    ("workflow_artifacts", {"artifact_size_bytes": -1}),
+    ("agent_capabilities", {"traffic_ratio": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("table", "values"), REFUSED)
+def test_what_cannot_be_is_refused(session: Session, table: str, values: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError, match="violates check constraint"):
+        make_row(session, table, **values)
+
+
+def test_models_and_migrations_have_the_same_checks(session: Session) -> None:
+    inspector = inspect(session.connection())
+    for table in Base.metadata.tables.values():
+        models = {
+            str(check.name) for check in table.constraints if isinstance(check, CheckConstraint)
+        }
+        found = {check["name"] for check in inspector.get_check_constraints(table.name)}
+        assert models == found, table.name
+
+
+LIFECYCLES: dict[str, Lifecycle[Any]] = {
+    "recommendations": lifecycles.RECOMMENDATION,
+    "approvals": lifecycles.APPROVAL,
+    "optimizations": lifecycles.OPTIMIZATION,
+    "workflow_executions": lifecycles.WORKFLOW,
+    "workflow_steps": lifecycles.STEP,
+}
+PAIRS = [
+    (table, source, target)
+    for table, lifecycle in LIFECYCLES.items()
+    for source in lifecycle.table
+    for target in lifecycle.table
+    if source != target
+]
+
+
+@pytest.mark.parametrize(("table", "source", "target"), PAIRS)
+def test_the_database_allows_the_changes_that_the_lifecycles_allow(
+    session: Session, table: str, source: StrEnum, target: StrEnum
+) -> None:
+    ends = {} if table in {"recommendations", "approvals"} else {"completed_at": NOW}
+    row = make_row(session, table, status=source, **ends)
+    row.status = target
+    if LIFECYCLES[table].allows(source=source, target=target):
+        session.flush()
+    else:
+        with pytest.raises(IntegrityError, match="is not a change it can make"):
+            session.flush()
+
+
+def test_one_of_each(session: Session) -> None:
+    customer, agent = make_customer(session), make_agent(session)
+    proposal, execution = (
+        make_recommendation(session, customer, agent),
+        make_execution(session, customer, agent),
+    )
+    twice: dict[str, Callable[[], object]] = {
+        "uq_approval_decided": lambda: make_approval(session, proposal, status="approved"),
+        "uq_optimization_live": lambda: make_optimization(session, proposal),
+        "uq_workflow_step_order": lambda: make_step(session, execution),
+        "uq_quality_metric_request": lambda: make_quality_metric(
+            session, customer, agent, request_id="r"
+        ),
+    }
+    for name, make in twice.items():
+        make()
+        with pytest.raises(IntegrityError, match=name), session.begin_nested():
+            make()
+    make_quality_metric(session, make_customer(session), agent, request_id="r")
+
+
+def test_enabled_versions_share_all_of_the_traffic(session: Session) -> None:
+    agent = make_agent(session)
+    for version, ratio in (("1.0.0", 0.25), ("1.1.0", 0.75)):
+        add(
+            session,
+            AgentCapability(
+                agent_id=agent.id,
+                capability_name="c",
+                capability_version=version,
+                traffic_ratio=ratio,
+            ),
+        )
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+    session.execute(text("UPDATE agent_capabilities SET traffic_ratio = 0.5"))
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    with pytest.raises(IntegrityError, match="share"):
+        session.execute(
+            text("UPDATE agent_capabilities SET enabled = false WHERE capability_version='1.0.0'")
+        )
+
+
+def test_the_history_of_a_workflow_is_chained(session: Session) -> None:
+    execution = make_execution(session, make_customer(session), make_agent(session))
+    step = make_step(session, execution)
+    for status in ("running", "retrying", "running", "completed"):
+        step.status = status  # type: ignore[assignment]
+        step.completed_at = NOW if status == "completed" else None
+        session.flush()
+    execution.status, execution.completed_at = "completed", NOW  # type: ignore[assignment]
+    session.flush()
+    transitions = Transitions(session)
+    assert transitions.verify(execution.id) == 7
+    changes = [(row.old_status, row.new_status) for row in transitions.list_all(execution.id)]
+    assert changes[0] == (None, "running")
+    assert changes[-1] == ("running", "completed")
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE workflow_state_transitions SET new_status = 'failed' WHERE seq = 2",
+        "DELETE FROM workflow_state_transitions WHERE seq = 2",
+    ],
+)
+def test_a_history_that_was_altered_is_found(session: Session, tampering: str) -> None:
+    execution = make_execution(session, make_customer(session), make_agent(session))
+    make_step(session, execution)
+    make_step(session, execution, step_order=2)
+    with pytest.raises(IntegrityError, match="never changed"), session.begin_nested():
+        session.execute(text(tampering))
+    session.execute(text("ALTER TABLE workflow_state_transitions DISABLE TRIGGER USER"))
+    session.execute(text(tampering))
+    session.expire_all()
+    with pytest.raises(ConflictError, match="transition 2"):
+        Transitions(session).verify(execution.id)
+
+
+def test_an_execution_takes_its_history_along(session: Session) -> None:
+    execution = make_execution(session, make_customer(session), make_agent(session))
+    session.execute(text("DELETE FROM workflow_executions WHERE id = :id"), {"id": execution.id})
+    assert session.scalar(select(func.count()).select_from(WorkflowStateTransition)) == 0
+
+
+def test_partitions_are_made_ahead_and_pruned_behind(database: Database) -> None:
+    with database.transaction() as session:
+        customer = make_customer(session)
+        make_event(session, customer, created_at=NOW)
+        late = make_event(session, customer, created_at=datetime(2027, 12, 5, tzinfo=UTC))
+    with pytest.raises(TimeOutsideError) as caught, database.transaction() as session:
+        make_event(session, customer, created_at=datetime(2031, 1, 1, tzinfo=UTC))
+    assert caught.value.table == "events"
+    until = datetime(2028, 2, 15, tzinfo=UTC)
+    with database.transaction() as session:
+        connection = session.connection()
+        made = partitions.create_ahead(connection, until=until)
+        assert made[:2] == ["resource_metrics_p_2028_01", "resource_metrics_p_2028_02"]
+        assert partitions.create_ahead(connection, until=until) == []
+        assert partitions.get_covered_until(connection) == datetime(2028, 3, 1, tzinfo=UTC)
+        assert partitions.is_running_out(connection, now=until + timedelta(days=10))
+        assert not partitions.is_running_out(connection, now=NOW)
+        dropped = partitions.prune(
+            connection, table="events", before=datetime(2027, 11, 15, tzinfo=UTC)
+        )
+        assert dropped[0] == "events_p_first"
+        assert session.scalars(select(Event.id)).all() == [late.id]
+        with pytest.raises(ValueError, match="not partitioned"):
+            partitions.prune(connection, table="customers", before=NOW)
+
+
+def test_a_refusal_names_table_column_and_constraint(database: Database) -> None:
+    with pytest.raises(ConstraintError) as caught, database.transaction() as session:
+        make_row(session, "quality_metrics", prompt_tokens=-1)
+    assert caught.value.table == "quality_metrics"
+    assert caught.value.constraint == "check_prompt_tokens"
+    with pytest.raises(ConstraintError) as caught, database.transaction() as session:
+        make_customer(session, name=None)
+    assert (caught.value.table, caught.value.column) == ("customers", "name")
