@@ -51,6 +51,11 @@ def test_up_and_down(shell: Shell, empty_url: str) -> None:
     shell.run(empty_url, "downgrade", "001", code=1)  # asked, and nobody answered
     assert "Undo every revision after 001_core_schema" in shell.error
     assert migrate.current(empty_url) == "002_agent_state_tables"
+    shell.run(empty_url, "upgrade")
+    add_customer(empty_url)
+    shell.run(empty_url, "downgrade", "005", "--yes", code=2)
+    assert "Going back would lose" in shell.error
+    shell.run(empty_url, "downgrade", "002", "--yes", "--accept-loss")
     said = shell.run(empty_url, "downgrade", "base", "--yes")
     assert said == "From 002_agent_state_tables to empty.\n"
 
@@ -103,6 +108,16 @@ def test_one_customer_out_in_gone_and_unknown(
     key.write_bytes(b"short")
     shell.run(empty_url, "anonymize", "--yes", "--key-file", key, code=2)
     assert "Replaced texts" in shell.run(empty_url, "anonymize", "--yes")
+
+
+def test_months_are_made_ahead_and_dropped_behind(shell: Shell, fresh_url: str) -> None:
+    made = shell.run(fresh_url, "prune")
+    assert made.startswith("Made ")
+    assert made.endswith("dropped none.\n")
+    assert shell.run(fresh_url, "prune") == "Made none; dropped none.\n"
+    shell.run(fresh_url, "prune", "--keep-days", "9", code=1)
+    assert shell.run(fresh_url, "prune", "--keep-days", "9", "--yes").startswith("Made none")
+    assert shell.run(fresh_url, "verify").startswith("The schema is what")
 
 
 def test_a_database_that_is_not_there_is_one_paragraph(shell: Shell, postgres_url: str) -> None:

@@ -50,18 +50,19 @@ def upgrade(
 def downgrade(
     revision: Annotated[str, typer.Argument(help="The one to be left; `base` for none.")],
     *,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Undo a revision although rows are lost.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
-    """Undo the revisions after REVISION, with all that their tables hold."""
+    """Undo the revisions after REVISION; one that would lose rows is refused."""
     from optiinfra.database import migrate
 
     target = _find_revision(revision, {"base"})
     with _open() as url:
         before = migrate.current(url)
-        _confirm(
-            f"Undo every revision after {target}, from {before}, and lose their rows?", yes=yes
-        )
-        migrate.downgrade(url, target)
+        _confirm(f"Undo every revision after {target}, from {before}?", yes=yes)
+        migrate.downgrade(url, target, accept_loss=accept_loss)
         _say(f"From {before} to {migrate.current(url) or 'empty'}.")
 
 
@@ -163,6 +164,35 @@ def purge_customer(*, customer: CustomerName, yes: Yes = False) -> None:
         _confirm(f"Remove {customer} and all their rows from {_name(url)}, for good?", yes=yes)
         done = transfer.purge_customer(url, customer)
     _say(f"Removed {_count(done.num_rows)} of customer {done.customer_id}.")
+
+
+@app.command()
+def prune(
+    *,
+    keep_days: Annotated[
+        int | None, typer.Option(min=1, help="Drop months that ended longer ago than that.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Make partitions for the months ahead; with --keep-days, drop those behind."""
+    from datetime import UTC, datetime, timedelta
+
+    from optiinfra.database import partitions
+    from optiinfra.database.engine import make_engine
+    from optiinfra.database.failures import translated
+
+    now = datetime.now(UTC)
+    dropped: list[str] = []
+    with _open(is_current=True) as url:
+        if keep_days is not None:
+            _confirm(f"Drop samples and events older than {keep_days} days for good?", yes=yes)
+        with translated(_name(url)), make_engine(url, is_pooled=False).begin() as connection:
+            made = partitions.create_ahead(connection, until=now + partitions.AHEAD)
+            if keep_days is not None:
+                before = now - timedelta(days=keep_days)
+                for table in partitions.TABLES:
+                    dropped += partitions.prune(connection, table=table, before=before)
+    _say(f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}.")
 
 
 @app.command()

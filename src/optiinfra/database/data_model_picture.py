@@ -87,12 +87,12 @@ def draw_picture(groups: Mapping[str, Sequence[Table]]) -> str:
 def _place(
     groups: Mapping[str, Sequence[Table]],
 ) -> tuple[dict[str, Box], list[tuple[str, int, int]], int]:
-    """Each group whole into the column that is shortest so far."""
+    """Each group whole into the shortest column from which no line crosses another column."""
     ends = [MARGIN] * COLUMNS
     boxes: dict[str, Box] = {}
     titles: list[tuple[str, int, int]] = []
     for name, tables in groups.items():
-        column = ends.index(min(ends))
+        column = min(range(COLUMNS), key=lambda n: (_count_crossings(tables, n, boxes), ends[n], n))
         left = MARGIN + column * (WIDTH + LANE)
         titles.append((name, left, ends[column] + 18))
         ends[column] += TITLE
@@ -102,6 +102,17 @@ def _place(
             ends[column] += box.height + GAP
         ends[column] += GAP
     return boxes, titles, max(ends)
+
+
+def _count_crossings(tables: Sequence[Table], column: int, boxes: Mapping[str, Box]) -> int:
+    parents = [
+        boxes[key.referred_table.name]
+        for table in tables
+        for key in table.foreign_key_constraints
+        if key.referred_table.name in boxes and key.referred_table.name not in HUBS
+    ]
+    left = MARGIN + column * (WIDTH + LANE)
+    return sum(abs(parent.left - left) > WIDTH + LANE for parent in parents)
 
 
 def _draw_box(box: Box) -> Iterator[str]:
