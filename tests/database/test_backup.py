@@ -214,6 +214,20 @@ def test_a_role_that_would_not_see_every_row_is_refused(
         run_admin(postgres_url, "DROP ROLE keeper")
 
 
+def test_a_member_of_the_backup_role_acts_as_it(
+    fresh_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    fill(fresh_url)
+    run_admin(postgres_url, "CREATE ROLE keeper LOGIN PASSWORD 'secret' IN ROLE optiinfra_backup")
+    try:
+        url = make_url(fresh_url).set(username="keeper", password="secret")  # noqa: S106
+        plain = url.render_as_string(hide_password=False)
+        manifest = backup(plain, tmp_path / "saved.tar", bin_dir=BIN_DIR)
+        assert manifest.tables["public.events"].num_rows == 4
+    finally:
+        run_admin(postgres_url, "DROP ROLE keeper")
+
+
 def test_roles_that_the_server_lacks_are_made_without_login(
     fresh_url: str, empty_url: str, postgres_url: str, tmp_path: Path
 ) -> None:

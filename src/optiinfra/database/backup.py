@@ -29,6 +29,7 @@ from optiinfra.database.programs import Program
 from optiinfra.database.restoration import restore_into
 from optiinfra.domain.errors import ConflictError, DatabaseError, InputError
 
+BACKUP_ROLE: Final = "optiinfra_backup"
 VERSIONS_A_MAJOR: Final = 10_000  # server_version_num is 180004 for 18.4
 # Roles that own or are named by anything in this database; those of the system are not listed.
 _ROLES: Final = """
@@ -71,13 +72,16 @@ def backup(url: str, path: Path, *, bin_dir: Path) -> Manifest:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         fix_settings(connection)
+        role = _find_role(connection)
+        if role is not None:
+            connection.execute(f"SET LOCAL ROLE {role}".encode())
         refuse_filtered(connection)
         snapshot, taken_at = _fetch_row(connection, "SELECT pg_export_snapshot(), now()")
         # Reading a table locks it against changes of its shape until the dump has been taken.
         tables = {
             name: hash_copy(connection, copy) for name, copy in list_copies(connection).items()
         }
-        _dump(url, archive.dump, bin_dir=bin_dir, snapshot=snapshot)
+        _dump(url, archive.dump, bin_dir=bin_dir, snapshot=snapshot, role=role)
         roles = {
             name: RoleNeeded(is_owner=is_owner, is_bypassing_row_security=is_bypassing)
             for name, is_owner, is_bypassing in connection.execute(_ROLES)
@@ -152,8 +156,25 @@ def _check_version(connection: psycopg.Connection, manifest: Manifest, url: str)
         )
 
 
-def _dump(url: str, dump: DumpFile, *, bin_dir: Path, snapshot: str) -> None:
+def _find_role(connection: psycopg.Connection) -> str | None:
+    """The role to act as where row-level security would filter who connected.
+
+    BYPASSRLS is no right that members of a role have by themselves: they must set it.
+    """
+    (is_needed,) = _fetch_row(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND pg_has_role(oid, 'MEMBER'))"
+        " AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)"
+        " AND EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND row_security_active(oid))",
+        (BACKUP_ROLE,),
+    )
+    return BACKUP_ROLE if is_needed else None
+
+
+def _dump(url: str, dump: DumpFile, *, bin_dir: Path, snapshot: str, role: str | None) -> None:
     arguments = ["pg_dump", "--format=custom", "--no-password", f"--snapshot={snapshot}"]
+    arguments += [f"--role={role}"] if role is not None else []
     with (
         tempfile.TemporaryFile() as errors,
         Program(bin_dir, arguments, errors=errors, url=url) as program,
