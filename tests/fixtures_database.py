@@ -6,6 +6,7 @@ not enter pytest's own temporary directories; `open_dir` is one that everybody m
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from optiinfra.embedded.postgres import running
 # Nothing of a test needs to outlive a power cut.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 TEMPLATE = "migrated"
+# Names the programs of another PostgreSQL to run the tests on, such as the oldest one supported.
+BIN_VARIABLE = "OPTIINFRA_TEST_POSTGRES_BIN_DIR"
 # Whatever the day on which the tests run, the instants that they use have a place.
 END_OF_PARTITIONS = datetime(2028, 1, 1, tzinfo=UTC)
 
@@ -50,7 +53,12 @@ def open_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The server that all tests share; its own database stays empty."""
-    with make_open_dir() as directory, running(directory / "data", settings=FAST) as url:
+    named = os.environ.get(BIN_VARIABLE)
+    bin_dir = Path(named) if named else None
+    with (
+        make_open_dir() as directory,
+        running(directory / "data", bin_dir=bin_dir, settings=FAST) as url,
+    ):
         yield url
 
 

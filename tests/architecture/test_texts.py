@@ -28,6 +28,8 @@ FOREIGN_WORDS = {
     "percentage": "ratio in 0..1",
     "pct": "ratio in 0..1",
 }
+# Columns that the specification names keep their names in the models.
+COLUMNS_OF_THE_SPECIFICATION = {"latency_ms", "p95_latency_ms"}
 FOREIGN_UNITS = {"ms": "s", "gb": "bytes", "mb": "bytes", "gbps": "bytes_per_s"}
 
 
@@ -76,6 +78,8 @@ def test_things_have_the_projects_own_words() -> None:
         if any(path.is_relative_to(f"src/optiinfra/{edge}") for edge in EDGES):
             continue
         for identifier, line in walk_identifiers(tree):
+            if identifier in COLUMNS_OF_THE_SPECIFICATION:
+                continue
             words = split_words(identifier)
             foreign += [
                 f"{path}:{line} {identifier}: say {FOREIGN_WORDS[word]}"

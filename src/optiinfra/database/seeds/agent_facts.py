@@ -1,0 +1,282 @@
+"""Settings, capabilities and metrics of the agents, as the specification's seeds name them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from optiinfra.database.models import AgentType, ConfigType
+
+# Agent, key, value, type, description. The agents read their thresholds from these.
+CONFIGS: Final = (
+    (
+        AgentType.COST,
+        "cost_threshold_usd",
+        "1000",
+        ConfigType.INTEGER,
+        "Minimum monthly cost to trigger optimization",
+    ),
+    (
+        AgentType.COST,
+        "savings_threshold_percent",
+        "15",
+        ConfigType.INTEGER,
+        "Minimum savings percentage to recommend",
+    ),
+    (
+        AgentType.COST,
+        "check_interval_minutes",
+        "60",
+        ConfigType.INTEGER,
+        "How often to check for cost anomalies",
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "latency_p95_threshold_ms",
+        "500",
+        ConfigType.INTEGER,
+        "P95 latency threshold for alerts",
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "throughput_threshold_rps",
+        "100",
+        ConfigType.INTEGER,
+        "Minimum throughput (requests/sec)",
+    ),
+    (AgentType.PERFORMANCE, "kv_cache_size_gb", "32", ConfigType.INTEGER, "KV cache size in GB"),
+    (
+        AgentType.RESOURCE,
+        "gpu_utilization_target",
+        "75",
+        ConfigType.INTEGER,
+        "Target GPU utilization percentage",
+    ),
+    (
+        AgentType.RESOURCE,
+        "scale_up_threshold",
+        "85",
+        ConfigType.INTEGER,
+        "GPU utilization % to trigger scale-up",
+    ),
+    (
+        AgentType.RESOURCE,
+        "scale_down_threshold",
+        "40",
+        ConfigType.INTEGER,
+        "GPU utilization % to trigger scale-down",
+    ),
+    (
+        AgentType.APPLICATION,
+        "quality_score_threshold",
+        "0.85",
+        ConfigType.FLOAT,
+        "Minimum quality score (0-1)",
+    ),
+    (
+        AgentType.APPLICATION,
+        "hallucination_threshold",
+        "0.05",
+        ConfigType.FLOAT,
+        "Maximum hallucination rate",
+    ),
+    (
+        AgentType.APPLICATION,
+        "regression_check_interval",
+        "15",
+        ConfigType.INTEGER,
+        "Minutes between regression checks",
+    ),
+)
+# Agent, name, version, whether it is enabled, description, parameters.
+CAPABILITIES: Final[tuple[tuple[AgentType, str, str, bool, str, dict[str, Any]], ...]] = (
+    (
+        AgentType.COST,
+        "gpu_cost_analysis",
+        "1.2.0",
+        True,
+        "Analyze GPU cluster costs and identify savings",
+        {
+            "supported_providers": ["aws", "gcp", "azure"],
+            "gpu_types": ["H100", "A100", "V100"],
+            "analysis_depth": "detailed",
+        },
+    ),
+    (
+        AgentType.COST,
+        "storage_optimization",
+        "1.0.0",
+        True,
+        "Optimize storage tiering and costs",
+        {"storage_types": ["s3", "ebs", "gcs"], "tiering_policies": ["hot", "warm", "cold"]},
+    ),
+    (
+        AgentType.COST,
+        "spot_instance_recommendation",
+        "0.9.0",
+        False,
+        "Recommend spot instance usage (beta)",
+        {"max_spot_percentage": 70, "fallback_strategy": "on_demand"},
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "kv_cache_tuning",
+        "2.1.0",
+        True,
+        "Optimize KV cache settings for vLLM/TGI",
+        {
+            "supported_engines": ["vllm", "tgi", "sglang"],
+            "cache_strategies": ["static", "dynamic", "adaptive"],
+        },
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "batch_optimization",
+        "1.5.0",
+        True,
+        "Optimize batch sizes and continuous batching",
+        {"min_batch_size": 4, "max_batch_size": 128, "dynamic_batching": True},
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "quantization_testing",
+        "1.0.0",
+        True,
+        "Test FP8/INT8 quantization strategies",
+        {"quantization_formats": ["fp8", "int8", "int4"], "quality_validation": True},
+    ),
+    (
+        AgentType.RESOURCE,
+        "auto_scaling",
+        "2.0.0",
+        True,
+        "Auto-scale GPU clusters based on demand",
+        {
+            "scaling_triggers": ["utilization", "queue_depth", "latency"],
+            "cooldown_minutes": 10,
+            "max_scale_factor": 3,
+        },
+    ),
+    (
+        AgentType.RESOURCE,
+        "load_balancing",
+        "1.3.0",
+        True,
+        "Balance workloads across GPU clusters",
+        {"strategy": "least_loaded", "affinity_rules": True},
+    ),
+    (
+        AgentType.APPLICATION,
+        "quality_monitoring",
+        "1.4.0",
+        True,
+        "Monitor LLM output quality in real-time",
+        {
+            "metrics": ["coherence", "relevance", "factuality"],
+            "sampling_rate": 0.1,
+            "alert_threshold": 0.85,
+        },
+    ),
+    (
+        AgentType.APPLICATION,
+        "regression_detection",
+        "1.1.0",
+        True,
+        "Detect quality regressions after changes",
+        {"baseline_samples": 100, "comparison_samples": 100, "significance_level": 0.05},
+    ),
+    (
+        AgentType.APPLICATION,
+        "hallucination_detection",
+        "0.8.0",
+        False,
+        "Detect hallucinations in LLM outputs (experimental)",
+        {"detection_methods": ["fact_checking", "consistency"], "confidence_threshold": 0.7},
+    ),
+)
+# Agent, name, value, unit, tags.
+METRICS: Final[tuple[tuple[AgentType, str, float, str, dict[str, Any]], ...]] = (
+    (
+        AgentType.COST,
+        "total_savings_identified_usd",
+        125000.0,
+        "usd",
+        {"period": "last_30_days", "customers_analyzed": 5, "recommendations_generated": 12},
+    ),
+    (
+        AgentType.COST,
+        "average_savings_percent",
+        42.5,
+        "percent",
+        {"min": 28.0, "max": 67.0, "median": 41.0},
+    ),
+    (
+        AgentType.COST,
+        "analysis_execution_time_seconds",
+        145.3,
+        "seconds",
+        {"p50": 120.0, "p95": 180.0, "p99": 220.0},
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "latency_improvement_percent",
+        65.0,
+        "percent",
+        {"before_p95_ms": 800, "after_p95_ms": 280, "optimizations_applied": 8},
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "throughput_increase_percent",
+        180.0,
+        "percent",
+        {"before_rps": 50, "after_rps": 140, "batch_size_optimized": True},
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "tuning_execution_time_seconds",
+        320.5,
+        "seconds",
+        {"tests_run": 25, "configurations_tested": 15},
+    ),
+    (
+        AgentType.RESOURCE,
+        "average_gpu_utilization_percent",
+        78.5,
+        "percent",
+        {"before": 35.0, "after": 78.5, "improvement": 124.3},
+    ),
+    (
+        AgentType.RESOURCE,
+        "scaling_decisions_count",
+        45.0,
+        "count",
+        {"scale_ups": 23, "scale_downs": 22, "period_days": 30},
+    ),
+    (
+        AgentType.RESOURCE,
+        "scaling_accuracy_percent",
+        92.0,
+        "percent",
+        {"correct_decisions": 41, "total_decisions": 45, "false_positives": 4},
+    ),
+    (
+        AgentType.APPLICATION,
+        "quality_score_average",
+        0.91,
+        "score",
+        {"samples_checked": 1500, "period": "last_7_days", "threshold": 0.85},
+    ),
+    (
+        AgentType.APPLICATION,
+        "regressions_detected_count",
+        3.0,
+        "count",
+        {"caught_before_production": 3, "auto_rolled_back": 2, "manual_review": 1},
+    ),
+    (
+        AgentType.APPLICATION,
+        "check_execution_time_seconds",
+        28.7,
+        "seconds",
+        {"samples_per_check": 100, "parallel_checks": 4},
+    ),
+)
