@@ -235,3 +235,12 @@ def test_going_back_refuses_a_loss_until_it_is_accepted(elsewhere_url: str) -> N
     keys = fetch(elsewhere_url, "SELECT DISTINCT left(api_key, 9) FROM customers")
     assert keys == [("unusable-",)]
     migrate.upgrade(elsewhere_url)
+
+
+@pytest.mark.parametrize("revision", ["base", "001_core_schema", "003_workflow_history"])
+def test_tables_with_rows_are_not_dropped_unasked(elsewhere_url: str, revision: str) -> None:
+    with pytest.raises(DatabaseError, match="would drop"):
+        migrate.downgrade(elsewhere_url, revision)
+    assert migrate.current(elsewhere_url) == LAST
+    migrate.downgrade(elsewhere_url, revision, accept_loss=True)
+    assert migrate.current(elsewhere_url) == (None if revision == "base" else revision)

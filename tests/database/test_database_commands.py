@@ -56,7 +56,9 @@ def test_up_and_down(shell: Shell, empty_url: str) -> None:
     shell.run(empty_url, "downgrade", "005", "--yes", code=2)
     assert "Going back would lose" in shell.error
     shell.run(empty_url, "downgrade", "002", "--yes", "--accept-loss")
-    said = shell.run(empty_url, "downgrade", "base", "--yes")
+    shell.run(empty_url, "downgrade", "base", "--yes", code=2)
+    assert "would drop customers with its rows" in shell.error
+    said = shell.run(empty_url, "downgrade", "base", "--yes", "--accept-loss")
     assert said == "From 002_agent_state_tables to empty.\n"
 
 
