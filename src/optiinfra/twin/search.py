@@ -88,13 +88,19 @@ def explore(shape: Shape, stand: Stand, limits: Limits) -> list[Candidate]:
 
 
 def find_fewest(keeps: Callable[[int], bool], limit: int) -> int | None:
-    """Smallest count in 1 .. limit that keeps, by doubling and bisection; None when none does."""
+    """Smallest count in 1 .. limit that keeps, by doubling and bisection; None when none does.
+
+    A rhythm in the traffic may load one replica alone at one count and not at the next, which has
+    no factor in common with it: none keeps when neither the largest count nor the one below does.
+    """
     if limit < 1:
         return None
     if keeps(1):
         return 1
-    if limit == 1 or not keeps(limit):
-        return None
+    if not keeps(limit):
+        limit -= 1
+        if limit <= 1 or not keeps(limit):
+            return None
     low, high = 1, 2
     while high < limit and not keeps(high):
         low, high = high, high * 2

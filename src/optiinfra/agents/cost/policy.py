@@ -191,10 +191,10 @@ def explain_none(snapshot: CostSnapshot) -> str:
         return "Prediction and measurement disagree; the twin does not know this fleet well enough."
     best = choose_cheapest(snapshot, snapshot.candidates)
     cost = snapshot.today.configuration.list_cost_usd_per_h
-    if best is None:
-        return "Nothing else within the limits has a price and keeps the SLO with one replica lost."
     if cost is None:
         return "No configuration on today's GPU type keeps the SLO with fewer GPUs."
+    if best is None:
+        return "Nothing else within the limits has a price and keeps the SLO with one replica lost."
     return (
         f"Today's fleet keeps its SLO with one replica lost at ${cost}/h; the cheapest of the "
         f"candidates that do costs ${best.configuration.list_cost_usd_per_h}/h, and a saving below "

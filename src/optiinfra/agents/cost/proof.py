@@ -22,6 +22,8 @@ from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import find_step_ratio_limit
 from optiinfra.twin.uncertainty import (
     COVERAGE_RATIO,
+    HIGH_LEVEL,
+    LOW_LEVEL,
     METHOD,
     NUM_GROUPS,
     compute_step_ratio,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 WEEK_S = 7 * 86_400.0
 HOURS_PER_MONTH = 730  # 365 days / 12
 FACTORS = (0.8, 1.2)
-LOW_LEVEL = (1.0 - COVERAGE_RATIO) / 2
-HIGH_LEVEL = 1.0 - LOW_LEVEL
 
 
 def compute_confidence(stand: Stand, gpu: GPU, configuration: Configuration) -> tuple[float, str]:
@@ -100,7 +100,8 @@ def compute_monthly_saving(
 ) -> tuple[Decimal | None, str]:
     """The saving per month and what it rests on; None and why where it cannot be said."""
     span_s = snapshot.stand.trace.span_s
-    covered = f"the trace covers {span_s / 3600:.2f} h, {span_s / WEEK_S:.1%} of a week"
+    share = f"{span_s / WEEK_S:.1%}" if span_s >= WEEK_S / 1000 else "less than 0.1%"
+    covered = f"the trace covers {_describe_span(span_s)}, {share} of a week"
     if saving is None:
         return None, f"a price is unknown; {covered}"
     if snapshot.fleet.rate_profile:
@@ -228,12 +229,20 @@ def list_risks(snapshot: CostSnapshot, after: Candidate) -> tuple[str, ...]:
                 f"({offer.instance_type}): losing the instance loses them all."
             )
     if snapshot.deployment.model.is_moe:
-        risks.append(f"The interval is of dense models, this one chooses experts: {METHOD}.")
+        risks.append(
+            "The interval is of dense models; this one is a mixture of experts, for which no error "
+            "was measured."
+        )
     risks.append(
-        f"The trace covers {snapshot.stand.trace.span_s / 3600:.2f} h; peaks outside it were not "
-        "simulated."
+        f"The trace covers {_describe_span(snapshot.stand.trace.span_s)}; peaks outside it were "
+        "not simulated."
     )
     return tuple(risks)
+
+
+def _describe_span(span_s: float) -> str:
+    """A stretch of time in hours, or in minutes below two hours."""
+    return f"{span_s / 60:.1f} minutes" if span_s < 7200 else f"{span_s / 3600:.1f} hours"  # noqa: PLR2004
 
 
 def compute_digest(
