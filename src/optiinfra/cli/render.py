@@ -186,6 +186,7 @@ def _render_truth(truth: Truth, console: Console) -> None:
     count = f"{num_inside} of {len(truth.comparisons)} figures lie inside the interval."
     _print(console, f"Measured: {truth.comparisons[0].source}. {count}")
     _print_table(console, build_truth_table(truth))
+    _render_lines(console, "Measured how", map(compose_sentence, truth.notes))
     _render_lines(console, "Likely cause", map(compose_sentence, truth.likely_causes))
 
 

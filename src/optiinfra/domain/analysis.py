@@ -135,6 +135,7 @@ class Truth:
     state: CalibrationState
     comparisons: tuple[MeasuredComparison, ...] = ()
     likely_causes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what the source says of its figures, e.g. "2 requests failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,12 @@ def compare(stand: Stand, deployment: Deployment, measurement: Measurement | Non
     if not comparisons:
         return UNCALIBRATED
     if all(c.is_inside for c in comparisons):
-        return Truth(CalibrationState.CHECKED, tuple(comparisons))
+        return Truth(CalibrationState.CHECKED, tuple(comparisons), notes=measurement.notes)
     return Truth(
-        CalibrationState.DISAGREES, tuple(comparisons), _list_causes(comparisons, rate, traced)
+        CalibrationState.DISAGREES,
+        tuple(comparisons),
+        likely_causes=_list_causes(comparisons, rate, traced),
+        notes=measurement.notes,
     )
 
 
@@ -172,8 +175,9 @@ def _list_rate_causes(rate: float | None, traced: float) -> tuple[str, ...]:
     if _is_other_rate(rate, traced):
         return (
             (
-                f"The measurement was taken at {rate:.2f} requests/s, the trace has {traced:.2f}; the "
-                "trace was replayed at the measured rate, its shape and lengths may still differ."
+                f"The measurement was taken at {rate:.2f} requests/s, the trace has {traced:.2f}; "
+                "the trace was replayed at the measured rate, its shape and lengths may still "
+                "differ."
             ),
         )
     return ()

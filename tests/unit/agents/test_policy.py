@@ -30,9 +30,16 @@ from tests.unit.agents.snapshots import (
 )
 
 from optiinfra.agents.cost.changes import describe_title, list_changes
-from optiinfra.agents.cost.policy import CostSnapshot, explain_none, is_worthwhile, plan
+from optiinfra.agents.cost.policy import (
+    CostSnapshot,
+    choose_cheapest,
+    explain_none,
+    is_worthwhile,
+    plan,
+)
 from optiinfra.domain.analysis import (
     CalibrationState,
+    Candidate,
     FlagChange,
     RecommendationKind,
     Truth,
@@ -283,3 +290,24 @@ def test_titles(changes: dict[str, Any], title: str) -> None:
     after = replace(before, **changes)
     assert describe_title("chat", before, after) == title
     assert list_changes(before, before) == ()
+
+
+def test_at_one_price_a_choice_with_spare_goes_before_one_with_fewer_changes() -> None:
+    snapshot = make_calm_snapshot()
+    (recommendation,) = plan(snapshot)
+    cost = recommendation.after.configuration.list_cost_usd_per_h
+
+    def tighten(candidate: Candidate) -> Candidate:
+        """The plainest choice misses nearly all that the promise lets it miss."""
+        lost = candidate.service_one_lost
+        if candidate.key != recommendation.after.key or lost is None:
+            return candidate
+        return replace(candidate, service_one_lost=replace(lost, slo_attainment_ratio=0.951))
+
+    tight = replace(snapshot, candidates=tuple(map(tighten, snapshot.candidates)))
+    chosen = choose_cheapest(tight, tight.candidates)
+    assert chosen is not None
+    assert chosen.key != recommendation.after.key
+    assert chosen.configuration.list_cost_usd_per_h == cost
+    assert chosen.service_one_lost is not None
+    assert chosen.service_one_lost.slo_attainment_ratio >= 0.975

@@ -173,16 +173,17 @@ def test_longer_requests_than_the_engine_takes_are_cut_not_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span_s", "profile", "is_known"),
+    ("span_s", "profile", "is_known", "share"),
     [
-        (3_600.0, (), False),
-        (WEEK_S - 1.0, (), False),
-        (WEEK_S, (), True),
-        (3_600.0, (1.0,) * 24, True),
+        (300.0, (), False, "less than 0.1%"),
+        (3_600.0, (), False, "0.5%"),
+        (WEEK_S - 1.0, (), False, "99.9%"),
+        (WEEK_S, (), True, "100.0%"),
+        (3_600.0, (1.0,) * 24, True, "0.5%"),
     ],
 )
 def test_a_month_needs_a_week_or_a_profile(
-    span_s: float, profile: tuple[float, ...], *, is_known: bool
+    span_s: float, profile: tuple[float, ...], *, is_known: bool, share: str
 ) -> None:
     snapshot = make_calm_snapshot()
     stand = snapshot.stand.with_trace(make_trace([0.0, span_s]))
@@ -191,7 +192,7 @@ def test_a_month_needs_a_week_or_a_profile(
     monthly, note = compute_monthly_saving(trial, Decimal("5.00"))
     assert monthly == (HOURS_PER_MONTH * Decimal("5.00") if is_known else None)
     assert "the trace covers " in note
-    assert f"{span_s / WEEK_S:.1%} of a week" in note
+    assert f"{share} of a week" in note
     assert compute_monthly_saving(trial, None)[0] is None
 
 

@@ -124,7 +124,9 @@ def test_a_trace_that_does_not_match_the_fleet_is_refused(
 
 def test_what_does_not_fit_today_is_refused() -> None:
     long = make_trace(prompt_tokens=20_000)
-    with pytest.raises(InputError, match="more than max_model_len 16384") as caught:
+    with pytest.raises(
+        InputError, match="max_model_len is 16384; 4 of 4 requests are longer"
+    ) as caught:
         analyze_fleet(make_fleet(), long)
     assert caught.value.field == "deployments.chat"
     assert caught.value.exit_code == 2

@@ -108,7 +108,10 @@ def test_a_request_longer_than_context_or_cache_does_not_fit() -> None:
     plan = compute_memory_plan(make_architecture(), make_gpu(), arguments)
     check_fit(make_trace(prompt_tokens=990, output_tokens=10), plan, arguments)
     longer = make_trace(prompt_tokens=990, output_tokens=11)
-    with pytest.raises(DoesNotFitError, match="1001 tokens, more than max_model_len 1000"):
+    with pytest.raises(
+        DoesNotFitError,
+        match=r"1001 tokens and max_model_len is 1000; \d+ of \d+ requests are longer",
+    ):
         check_fit(longer, plan, arguments)
     unlimited = make_arguments(max_model_len=None)
     capacity = plan.kv_capacity_tokens

@@ -86,7 +86,7 @@ def test_a_threshold_that_is_met_exactly_is_met() -> None:
 
 def test_rates_and_occupancies() -> None:
     service = summarize(TRACE, make_simulation(), SLO)
-    assert service.goodput_per_s == pytest.approx(1 / 6.5)  # until the last completion
+    assert service.goodput_per_s == pytest.approx(0.25 * TRACE.rate_per_s)
     assert service.output_tokens_per_s == pytest.approx(34 / 6.5)
     assert service.num_running_mean == pytest.approx(13.0 / 6.0)
     assert service.num_running_max == 3
@@ -138,3 +138,9 @@ def test_a_histogram_of_equal_values_has_one_bin_of_all() -> None:
     assert_whole(histogram)
     assert histogram is not None
     assert max(histogram.shares_ratio) == 1.0
+
+
+def test_goodput_is_the_rate_of_arrivals_when_all_is_met() -> None:
+    patient = make_slo(ttft_s=1e6, tpot_s=1e6)
+    service = summarize(TRACE, make_simulation(), patient)
+    assert service.goodput_per_s == pytest.approx(TRACE.rate_per_s)

@@ -87,7 +87,10 @@ def plan(snapshot: CostSnapshot) -> tuple[Recommendation, ...]:
 
 
 def choose_cheapest(snapshot: CostSnapshot, candidates: tuple[Candidate, ...]) -> Candidate | None:
-    """The cheapest candidate that keeps the SLO with one lost; fewest changes break a tie.
+    """The cheapest candidate that keeps the SLO with one lost.
+
+    At one price: today's hardware first, then those that miss the promise for no more than half
+    of the requests it allows to miss, then the fewest changes.
 
     Where today's price is unknown, only today's GPU type can be compared: fewest GPUs instead.
     """
@@ -103,12 +106,13 @@ def choose_cheapest(snapshot: CostSnapshot, candidates: tuple[Candidate, ...]) -
     if not eligible:
         return None
 
-    def order(candidate: Candidate) -> tuple[Decimal, bool, int, float, str]:
+    def order(candidate: Candidate) -> tuple[Decimal, bool, bool, int, float, str]:
         changes = list_changes(snapshot.today.configuration, candidate.configuration)
         lost = candidate.service_one_lost
         return (
             size[candidate.key],
             not _has_same_hardware(snapshot.today, candidate),
+            not _has_spare(snapshot, candidate),
             len(changes),
             -(lost.slo_attainment_ratio if lost is not None else 0.0),
             candidate.key,
@@ -214,6 +218,13 @@ def _serve_at_traced_load(snapshot: CostSnapshot, candidate: Candidate) -> Candi
             stand.serve(gpu, arguments, count - 1, has_histograms=True) if count > 1 else None
         ),
     )
+
+
+def _has_spare(snapshot: CostSnapshot, candidate: Candidate) -> bool:
+    """Whether, with one lost, at most half of the requests that may miss the SLO do."""
+    allowed = 1.0 - snapshot.deployment.slo.attainment_ratio
+    lost = candidate.service_one_lost
+    return lost is not None and 1.0 - lost.slo_attainment_ratio <= allowed / 2
 
 
 def _has_same_hardware(today: Candidate, candidate: Candidate) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,8 @@ def compute_monthly_saving(
 ) -> tuple[Decimal | None, str]:
     """The saving per month and what it rests on; None and why where it cannot be said."""
     span_s = snapshot.stand.trace.span_s
-    share = f"{span_s / WEEK_S:.1%}" if span_s >= WEEK_S / 1000 else "less than 0.1%"
+    tenths = math.floor(1000 * span_s / WEEK_S)  # down, so that a week is said of a whole one
+    share = f"{tenths / 10:.1f}%" if tenths else "less than 0.1%"
     covered = f"the trace covers {_describe_span(span_s)}, {share} of a week"
     if saving is None:
         return None, f"a price is unknown; {covered}"
