@@ -91,6 +91,11 @@ def test_where_there_is_no_rate() -> None:
     assert find_sustainable_rate(hopeless, GPU, ARGUMENTS, 2) is None
 
 
+def test_a_trace_too_short_to_overload_has_no_sustainable_rate() -> None:
+    """Four requests at once are no load: the largest rate tried is not the answer."""
+    assert find_sustainable_rate(make_stand(make_trace()), GPU, ARGUMENTS, 2) is None
+
+
 def test_attainment_without_replicas_is_none_of_the_requests() -> None:
     assert make_stand().attain(GPU, ARGUMENTS, 0) == 0.0
     assert not make_stand().keeps_slo(GPU, ARGUMENTS, 0)

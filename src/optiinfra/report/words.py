@@ -134,7 +134,8 @@ def describe_sustainable(rate: float | None, *, is_possible: bool = True) -> str
     """A sustainable rate, or why there is none."""
     if not is_possible:
         return "none: there is only one replica"
-    return "none of the rates tried" if rate is None else format_rate(rate)
+    tried = "not found from 1/1,024 to 1,024 times the traced rate"
+    return tried if rate is None else format_rate(rate)
 
 
 def compose_sentence(text: str | None) -> str:

@@ -132,8 +132,9 @@ def _list_causes(
         )
     if "ttft" in slow and "tpot" not in slow:
         causes.append(
-            "First tokens come later while the rest comes as predicted: requests wait before the "
-            "engine (gateway, uneven routing) or arrive in bursts that the trace does not have."
+            "First tokens come later while the rest comes as predicted: fewer replicas may have "
+            "served than the fleet file says, requests wait before the engine (gateway, uneven "
+            "routing), or they arrive in bursts that the trace does not have."
         )
     if "ttft" in fast and "tpot" not in fast:
         causes.append(

@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 from tests.factories.analysis import make_deployment
+from tests.factories.fleet import make_offer
 
-from optiinfra.agents.cost.changes import describe_title
-from optiinfra.domain.analysis import Configuration
+from optiinfra.agents.cost.changes import describe_title, invert, list_changes
+from optiinfra.domain.analysis import Configuration, FlagChange
+from optiinfra.domain.prices import PurchaseOption
 
 
 def make_configuration(gpu: str, num_replicas: int, size: int) -> Configuration:
@@ -26,6 +28,19 @@ def make_configuration(gpu: str, num_replicas: int, size: int) -> Configuration:
 )  # fmt: skip
 def test_titles(old: tuple[str, int, int], new: tuple[str, int, int], title: str) -> None:
     assert describe_title("chat", make_configuration(*old), make_configuration(*new)) == title
+
+
+def test_another_region_or_purchase_option_is_another_instance() -> None:
+    today = make_configuration("A", 4, 1)
+    offer = make_offer("A", cloud="aws", instance_type="p5")
+    spot = replace(offer, purchase_option=PurchaseOption.SPOT)
+    east = replace(offer, region="us-east-1")
+    before, after = (replace(today, offer=own) for own in (spot, east))
+    (change,) = list_changes(before, after)
+    assert change == FlagChange("instance", "aws p5 (spot)", "aws p5 in us-east-1")
+    assert list_changes(after, before) == invert((change,))
+    title = describe_title("chat", before, after)
+    assert title.endswith("on aws p5 in us-east-1 instead of aws p5 (spot)")
 
 
 def test_other_arguments_alone() -> None:

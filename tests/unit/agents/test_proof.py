@@ -197,7 +197,7 @@ def test_a_month_needs_a_week_or_a_profile(
 
 
 def observe(snapshot: CostSnapshot, recommendation: Recommendation) -> tuple[bool, str]:
-    return describe_observed(snapshot, recommendation.after)
+    return describe_observed(snapshot, recommendation.before, recommendation.after)
 
 
 def test_inside_or_outside_what_was_observed() -> None:
@@ -212,11 +212,23 @@ def test_inside_or_outside_what_was_observed() -> None:
     assert not is_inside  # one replica takes what four shared
     assert note.startswith("outside: a replica runs up to ")
     busy = replace(snapshot.today.service, num_running_max=10_000)
-    seen = replace(checked, today=replace(snapshot.today, service=busy))
-    assert observe(seen, recommendation)[0]
+    seen = replace(
+        recommendation, before=replace(recommendation.before, service=busy)
+    )
+    assert observe(checked, seen)[0]
     moved = plan(replace(make_mixed_snapshot(), truth=CHECKED))[0]
     assert not moved.is_interpolated
     assert moved.observed_note == "outside: A100-80-SXM was not observed"
+
+
+def test_headroom_was_not_observed() -> None:
+    """Today's batch at the load to be borne is no observation; that at the traced load is."""
+    snapshot = replace(make_calm_snapshot(), truth=CHECKED)
+    crowded = replace(snapshot.today.service, num_running_max=10_000)
+    asked = replace(snapshot, today=replace(snapshot.today, service=crowded))
+    (recommendation,) = plan(asked)
+    assert not recommendation.is_interpolated
+    assert "10000" not in recommendation.observed_note
 
 
 def test_risks_name_what_a_manager_should_know() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from optiinfra.domain.analysis import FlagChange
 from optiinfra.domain.engine_flags import diff_arguments
+from optiinfra.domain.prices import PurchaseOption
 
 if TYPE_CHECKING:
     from optiinfra.domain.analysis import Configuration
@@ -64,6 +65,13 @@ def _describe_size(num_gpus: int) -> str:
 
 
 def _describe_instance(configuration: Configuration) -> str | None:
-    """Cloud and instance type, None without a price."""
+    """Cloud, instance type, and region and purchase option where named; None without a price."""
     offer = configuration.offer
-    return None if offer is None else f"{offer.cloud} {offer.instance_type}"
+    if offer is None:
+        return None
+    words = [offer.cloud, offer.instance_type]
+    if offer.region is not None:
+        words.append(f"in {offer.region}")
+    if offer.purchase_option is not PurchaseOption.ON_DEMAND:
+        words.append(f"({offer.purchase_option.value.replace('_', ' ')})")
+    return " ".join(words)

@@ -149,7 +149,6 @@ def recommend(snapshot: CostSnapshot, after: Candidate) -> Recommendation:
     cost_after = after.configuration.list_cost_usd_per_h
     saving = None if cost_before is None or cost_after is None else cost_before - cost_after
     confidence, method = compute_confidence(snapshot.design_stand, gpu, after.configuration)
-    is_interpolated, observed = describe_observed(snapshot, after)
     monthly, monthly_note = compute_monthly_saving(snapshot, saving)
     digest = compute_digest(
         change,
@@ -158,7 +157,9 @@ def recommend(snapshot: CostSnapshot, after: Candidate) -> Recommendation:
         fleet_digest=snapshot.fleet.digest,
         seed=snapshot.seed,
     )
-    before, after = _serve_at_traced_load(snapshot, before), _serve_at_traced_load(snapshot, after)
+    before = _serve_at_traced_load(snapshot, before)
+    is_interpolated, observed = describe_observed(snapshot, before, after)
+    after = _serve_at_traced_load(snapshot, after)
     return Recommendation(
         kind=kind,
         title=describe_title(snapshot.deployment.name, before.configuration, after.configuration),
@@ -195,6 +196,11 @@ def explain_none(snapshot: CostSnapshot) -> str:
         return "Prediction and measurement disagree; the twin does not know this fleet well enough."
     best = choose_cheapest(snapshot, snapshot.candidates)
     cost = snapshot.today.configuration.list_cost_usd_per_h
+    if cost is None and best is None:
+        return (
+            "No configuration on today's GPU type keeps the SLO with one replica lost, and what "
+            "other types would save is unknown without today's price."
+        )
     if cost is None:
         return "No configuration on today's GPU type keeps the SLO with fewer GPUs."
     if best is None:

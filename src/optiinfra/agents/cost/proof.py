@@ -18,7 +18,7 @@ from optiinfra.domain.analysis import (
 )
 from optiinfra.domain.prices import compute_num_instances
 from optiinfra.twin import TWIN_VERSION
-from optiinfra.twin.search import find_fewest
+from optiinfra.twin.search import find_fewest_with_spare
 from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import find_step_ratio_limit
 from optiinfra.twin.uncertainty import (
@@ -77,10 +77,13 @@ def compute_saving_interval(
     slow = snapshot.design_stand.with_step_ratio(ratio)
     arguments = after.configuration.arguments
     limits = snapshot.fleet.limits
-    fewest = find_fewest(lambda n: slow.keeps_slo(gpu, arguments, n), limits.max_replicas - 1)
+    count = find_fewest_with_spare(
+        lambda n: slow.keeps_slo(gpu, arguments, n),
+        low=after.configuration.num_replicas,
+        high=limits.max_replicas,
+    )
     low = min(saving, Decimal(0))  # nothing suffices: the change is taken back
-    if fewest is not None and after.configuration.offer is not None:
-        count = max(fewest + 1, after.configuration.num_replicas)
+    if count is not None and after.configuration.offer is not None:
         shape = Shape(gpu, arguments, (after.configuration.offer,))
         _, cost = shape.find_cheapest_offer(count)
         if cost is not None:
@@ -156,11 +159,11 @@ def vary_assumptions(
     cost_before = snapshot.today.configuration.list_cost_usd_per_h
     cost_after = after.configuration.list_cost_usd_per_h
     saving = None if cost_before is None or cost_after is None else cost_before - cost_after
+    # The engine refuses what is longer than its context, whatever the assumption.
+    longest = _get_longest(stand, gpu, after.configuration)
     rows: list[Sensitivity] = []
     for axis, scale in ((Axis.LOAD, scale_rate), (Axis.LENGTHS, scale_lengths)):
         for factor in FACTORS:
-            # The engine refuses what is longer than its context, whatever the assumption.
-            longest = _get_longest(stand, gpu, after.configuration)
             trial = stand.with_trace(cap_lengths(scale(stand.trace, factor), longest))
             full, lost = _attain_both(trial, gpu, after.configuration)
             target = stand.slo.attainment_ratio
@@ -178,20 +181,24 @@ def vary_assumptions(
     return tuple(rows)
 
 
-def describe_observed(snapshot: CostSnapshot, after: Candidate) -> tuple[bool, str]:
-    """Whether the new configuration stays inside load and hardware that were observed."""
+def describe_observed(
+    snapshot: CostSnapshot, before: Candidate, after: Candidate
+) -> tuple[bool, str]:
+    """Whether the new configuration stays inside load and hardware that were observed.
+
+    `before` is today at the traced load, which was observed; `after` at the load it is meant for.
+    """
     if snapshot.truth.state is not CalibrationState.CHECKED:
         return False, "outside: nothing was measured on this fleet (uncalibrated)"
-    today = snapshot.today
-    if after.configuration.gpu != today.configuration.gpu:
+    if after.configuration.gpu != before.configuration.gpu:
         return False, f"outside: {after.configuration.gpu} was not observed"
     if (
         after.configuration.arguments.tensor_parallel_size
-        != today.configuration.arguments.tensor_parallel_size
+        != before.configuration.arguments.tensor_parallel_size
     ):
         return False, "outside: this tensor parallel size was not observed"
     lost = after.service_one_lost or after.service
-    seen, reached = today.service.num_running_max, lost.num_running_max
+    seen, reached = before.service.num_running_max, lost.num_running_max
     if reached > seen:
         return False, (
             f"outside: a replica runs up to {reached} requests at once with one lost, today "
