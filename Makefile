@@ -54,7 +54,7 @@ docs: $(READY) ## build the documentation into site/, strictly
 	$(PY) -m mkdocs build --strict --quiet
 
 bench: $(READY) ## measure the figures that the README states
-	@set -e; for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(PY) $$benchmark; done
+	@set -e; for path in benchmarks/[a-z]*.py; do name=$${path##*/}; echo "== $${name%.py}"; $(PY) -m benchmarks.$${name%.py}; done
 
 clean: ## remove what the targets made, but for .venv
 	rm -rf out site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -71,12 +71,8 @@ def run_analysis(
     started_at = datetime.now(UTC)
     book = _read_price_book(request.price_book)
     fleet, traces, measurements = _read_inputs(request, book, now=started_at)
-    if request.report is not None and not request.report.absolute().parent.is_dir():
-        raise InputError(
-            f"the folder of the report {request.report} does not exist.",
-            remedy="Create it or choose another with --report.",
-            field="--report",
-        )
+    if request.report is not None:
+        _check_report_path(request.report)
     if not request.is_stored:
         analysis = _compute(fleet, traces, measurements, request, book, progress=progress)
         if request.report is not None and not _is_in_disagreement(analysis):
@@ -229,15 +225,21 @@ def _compute(
 
     workers = request.num_workers or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(max(1, min(workers, MAX_WORKERS))) as pool:
-        return analyze_values(
-            fleet,
-            traces,
-            measurements,
-            seed=request.seed,
-            price_notes=_describe_prices(fleet, book, datetime.now(UTC).date()),
-            mapper=pool.map,
-            progress=progress,
-        )
+        try:
+            return analyze_values(
+                fleet,
+                traces,
+                measurements,
+                seed=request.seed,
+                price_notes=_describe_prices(fleet, book, datetime.now(UTC).date()),
+                mapper=pool.map,
+                progress=progress,
+            )
+        except InputError as error:
+            from optiinfra.adapters.fleet_file import locate_error
+
+            locate_error(error, request.fleet)
+            raise
 
 
 def _read_price_book(path: Path | None) -> PriceBook:
@@ -256,8 +258,15 @@ def _read_inputs(
     fleet = read_fleet(request.fleet, price_book=book)
     traces: Mapping[str | None, Trace]
     if request.trace is not None:
-        chosen = None if request.trace_format is None else TraceFormat(request.trace_format)
-        traces = read_traces(request.trace, trace_format=chosen)
+        chosen = request.trace_format
+        if chosen is not None and chosen not in set(TraceFormat):
+            raise InputError(
+                f"{chosen!r} is not a format of traces.",
+                remedy=f"Use one of {', '.join(TraceFormat)}, or leave it out.",
+                field="--format",
+            )
+        trace_format = None if chosen is None else TraceFormat(chosen)
+        traces = read_traces(request.trace, trace_format=trace_format)
     elif request.prometheus is not None:
         traces = {None: _fetch_traffic(request, now=now)}
     else:
@@ -329,6 +338,12 @@ def _describe_prices(fleet: Fleet, book: PriceBook, today: date) -> tuple[str, .
 
 def _is_in_disagreement(analysis: Analysis) -> bool:
     return any(d.truth.state is CalibrationState.DISAGREES for d in analysis.deployments)
+
+
+def _check_report_path(path: Path) -> None:
+    from optiinfra.report.file import check_report_path
+
+    check_report_path(path)
 
 
 def _write_report(

@@ -92,9 +92,18 @@ def test_nothing_to_change_is_a_success(answer: Answer, files: list[str]) -> Non
         ("--prometheus http://127.0.0.1 --end b", "--start"),
         ("--prometheus http://127.0.0.1 --start a", "--end"),
         ("--prometheus http://127.0.0.1 --start a --end b --format azure", "--format"),
+        ("--trace t.csv --start -1h", "--start"),
+        ("--trace t.csv --measured m.json --end now", "--end"),
     ],
 )
 def test_the_traffic_comes_from_one_place(arguments: str, flag: str) -> None:
     result = runner.invoke(app, ["analyze", "--fleet", "f.yaml", *arguments.split()])
     assert isinstance(result.exception, InputError)
     assert result.exception.field == flag
+
+
+def test_a_range_for_the_measurement_alone(answer: Answer, files: list[str]) -> None:
+    requests = answer()
+    arguments = ["--measured", "http://127.0.0.1:9090", "--start", "-2h"]
+    assert runner.invoke(app, ["analyze", *files, *arguments]).exit_code == 0
+    assert (requests[0].start, requests[0].end) == ("-2h", None)

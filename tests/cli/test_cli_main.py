@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,6 +109,84 @@ def test_ctrl_c_exits_130(
 
 def test_unknown_flag_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "analyze", "--nonsense") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["analyze", "--nonsense"], "No such option: --nonsense"),
+        (["analyze"], "Missing option '--fleet'"),
+        (["analyze", "--fleet", "f", "--trace", "t", "--seed", "-1"], "'--seed'"),
+        (["analyse"], "No such command 'analyse'. Did you mean 'analyze'?"),
+        (["generate-trace", "--out", "t.csv", "--rate", "inf"], "'--rate'"),
+        (["generate-trace", "--out", "t.csv", "--requests", "1000000000"], "'--requests'"),
+        (["recommendations", "approve", "01234567"], "Missing option '--by'"),
+    ],
+)
+def test_wrong_usage_is_one_paragraph(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"error: {said}" if said[0].isupper() else "error: ")
+    assert said in output.err
+    assert "--help` lists what can be given." in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_nothing_asked_prints_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("Usage: optiinfra")
+
+
+@pytest.mark.parametrize("is_closed_late", [False, True])
+def test_a_reader_that_has_seen_enough(*, is_closed_late: bool) -> None:
+    late = "import typer; cli.app = lambda **_: print('x' * 9)" if is_closed_late else ""
+    code = (
+        "import sys; import optiinfra.cli.main as cli; sys.argv = ['optiinfra', '--help']; "
+        f"{late}\ncli.main()"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_a_full_disk_is_no_bug(
+    answer: Answer,
+    files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer(error=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert run(monkeypatch, "analyze", *files) == 2
+    said = "error: Something cannot be written: No space left on device."
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_termination_leaves_in_order(
+    bootstrap: Any, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(bootstrap, "run_analysis", terminate, raising=False)
+    try:
+        assert run(monkeypatch, "analyze", *files) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from tests.cli.conftest import STORED_ID, make_row
 from typer.testing import CliRunner
 
 from optiinfra.cli.main import app
-from optiinfra.domain.errors import ConflictError
+from optiinfra.domain.errors import ConflictError, InputError
 
 OTHER_ID = UUID("0198c1f2-7a4e-7c1d-9b60-000000000000")
 DECISION = SimpleNamespace(
@@ -60,6 +60,36 @@ def test_empty_list_says_what_to_do(bootstrap: Any, monkeypatch: pytest.MonkeyPa
     result = runner.invoke(app, ["recommendations", "list"])
     assert "No recommendation is stored" in result.stdout
     assert runner.invoke(app, ["recommendations", "list", "--json"]).stdout == "[]\n"
+
+
+def test_an_empty_status_is_not_an_empty_store(
+    bootstrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "list_recommendations", lambda **_: [], raising=False)
+    result = runner.invoke(app, ["recommendations", "list", "--status", "ROLLED_BACK"])
+    assert result.stdout == "No recommendation is rolled back.\n"
+
+
+def test_only_what_is_pending_can_be_approved(
+    bootstrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(status: str) -> str:
+        row = make_row(status=status)
+        monkeypatch.setattr(bootstrap, "get_recommendation", lambda **_: row, raising=False)
+        return runner.invoke(app, ["recommendations", "show", "0198"]).stdout
+
+    assert "To approve exactly this" in show("pending")
+    assert "To approve" not in show("approved")
+    assert "status rejected" in show("rejected")
+
+
+def test_a_comment_has_a_limit(stored: list[dict[str, Any]]) -> None:
+    arguments = ["recommendations", "reject", "0198", "--by", "a@example.com", "--comment"]
+    result = runner.invoke(app, [*arguments, "x" * 2_001])
+    assert isinstance(result.exception, InputError)
+    assert result.exception.field == "--comment"
+    assert not stored
+    assert runner.invoke(app, [*arguments, "x" * 2_000]).exit_code == 0
 
 
 @pytest.mark.usefixtures("stored")

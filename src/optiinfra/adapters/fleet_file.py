@@ -24,8 +24,14 @@ from optiinfra.adapters.fleet_file_schema import (
     PriceSection,
     parse_fleet_section,
 )
-from optiinfra.adapters.fleet_file_yaml import Document, KeyPath, read_document
+from optiinfra.adapters.fleet_file_yaml import (
+    Document,
+    KeyPath,
+    format_path,
+    read_document,
+)
 from optiinfra.adapters.price_book import PriceBook
+from optiinfra.domain.errors import InputError
 from optiinfra.domain.fleet import Deployment, Fleet, Limits
 from optiinfra.domain.gpu_catalogue import GPUS, find_gpu, get_nearest_gpu, list_close_gpu_names
 from optiinfra.domain.gpus import GPU
@@ -44,6 +50,30 @@ def read_fleet(path: Path, *, price_book: PriceBook) -> Fleet:
     document = read_document(path)
     section = parse_fleet_section(document)
     return _FleetResolver(document, section, price_book, path).resolve()
+
+
+def locate_error(error: InputError, path: Path) -> None:
+    """Give an error about a deployment, found after reading, the file and line it is about.
+
+    The rest of the program knows deployments by name, `deployments.chat.slo`, and no lines.
+    """
+    names = (error.field or "").removeprefix("deployments.")
+    if error.line is not None or names == error.field:
+        return
+    try:
+        document = read_document(path)
+    except InputError:
+        return
+    for index, section in enumerate(document.values["deployments"]):
+        name = str(section["name"])
+        rest: KeyPath = ("slo",) if names == f"{name}.slo" else ()
+        if names != name and not rest:
+            continue
+        here: KeyPath = ("deployments", index, *rest)
+        if rest and here not in document.lines and rest in document.lines:
+            here = rest  # the promise of the whole fleet
+        error.file, error.line = document.file, document.find_line(here)
+        error.field = format_path(here)
 
 
 def compute_fleet_digest(fleet: Fleet) -> str:
@@ -103,6 +133,7 @@ class _FleetResolver:
             if entry.purchase_option == "on_demand":
                 own_offers += make_own_offers(entry, gpu=gpu.name)
         self._note_sizes()
+        self._note_regions()
         gpus = tuple(
             gpu for gpu in (*own_gpus.values(), *GPUS) if not limits.gpus or gpu.name in limits.gpus
         )
@@ -245,6 +276,17 @@ class _FleetResolver:
             self.assumed.append(
                 "A price per GPU is taken for instances of 1, 2, 4 and 8 GPUs; give "
                 "gpus_per_instance where GPUs are rented in one size only."
+            )
+
+    def _note_regions(self) -> None:
+        """Say that a region which no price names restricts nothing."""
+        named = {*self.book.regions, *(entry.region for entry in self.section.prices)}
+        named |= {entry.region for entry in self.section.deployments}
+        unknown = [region for region in self.section.limits.regions if region not in named]
+        if unknown:
+            self.assumed.append(
+                f"No price names the region {' or '.join(unknown)}: prices without a region count "
+                "for every region, so check that what is proposed is sold there."
             )
 
     def _get_rate_profile(self) -> tuple[float, ...]:

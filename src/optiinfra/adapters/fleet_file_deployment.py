@@ -72,7 +72,6 @@ class DeploymentResolver:
             assumed=(
                 *_describe_version(section, start.engine),
                 *_describe_flags(arguments, start.flags, model),
-                *(f"{model.name}: {note}." for note in model.notes),
                 *price.assumed,
             ),
         )

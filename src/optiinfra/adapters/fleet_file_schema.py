@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from optiinfra.adapters.fleet_file_yaml import Document, KeyPath
+from optiinfra.adapters.fleet_file_yaml import Document, KeyPath, format_path
 from optiinfra.domain.errors import InputError
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -157,6 +157,8 @@ def _translate(document: Document, problem: dict[str, Any]) -> InputError:
     kind, given = str(problem["type"]), problem.get("input")
     path = _trim_path(document, problem["loc"], is_missing=kind == "missing")
     key = path[-1] if path else ""
+    if isinstance(key, int):
+        key = format_path(path)
     if kind == "extra_forbidden":
         section = _SECTIONS.get(tuple(p for p in path[:-1] if isinstance(p, str)), FleetSection)
         known = list(section.model_fields)
@@ -172,10 +174,13 @@ def _translate(document: Document, problem: dict[str, Any]) -> InputError:
     if given is None:
         return document.refuse(path, f"`{key}` has no value.", remedy="Fill it in, or remove it.")
     expected = _EXPECTED.get(kind)
-    if expected is None:
-        sentence = str(problem["msg"]).replace("Input should", f"`{key}` should")
-        return document.refuse(path, f"{sentence}.", remedy=f"It is {_shorten(given)}.")
-    return document.refuse(path, f"`{key}` is {_shorten(given)}.", remedy=f"Write {expected}.")
+    sentence, remedy = f"`{key}` is {_shorten(given)}.", f"Write {expected}."
+    if kind in {"string_too_short", "too_short"}:
+        sentence, remedy = f"`{key}` is empty.", "Fill it in."
+    elif expected is None:
+        words = str(problem["msg"]).replace("Input should", f"`{key}` should")
+        sentence, remedy = f"{words}.", f"It is {_shorten(given)}."
+    return document.refuse(path, sentence, remedy=remedy)
 
 
 def _trim_path(document: Document, loc: KeyPath, *, is_missing: bool) -> KeyPath:

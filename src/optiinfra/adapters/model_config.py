@@ -108,7 +108,9 @@ class _ConfigReader:
         if model_type not in SUPPORTED:
             raise self._refuse(
                 "model_type",
-                f"Models of type {model_type!r} are not known here.",
+                "It names no `model_type`: this is not a model's configuration."
+                if model_type is None
+                else f"Models of type {model_type!r} are not known here.",
                 f"Known types: {', '.join(SUPPORTED)}.",
             )
         return str(model_type)

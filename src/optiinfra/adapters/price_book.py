@@ -48,6 +48,11 @@ class PriceBook:
         return tuple(sorted({offer.cloud for offer in self.offers}))
 
     @property
+    def regions(self) -> tuple[str, ...]:
+        """Every region that a price in the book names, sorted."""
+        return tuple(sorted({offer.region for offer in self.offers if offer.region}))
+
+    @property
     def as_of(self) -> date | None:
         """Date of the oldest price; None for an empty book."""
         return min((offer.as_of for offer in self.offers if offer.as_of), default=None)

@@ -47,8 +47,10 @@ def check_range(start: datetime, end: datetime) -> float:
     span_s = (end - start).total_seconds()
     if not 60 <= span_s <= 100 * 86_400:  # noqa: PLR2004
         raise InputError(
-            f"the range from {start.isoformat()} to {end.isoformat()} is {span_s:.0f} s long.",
+            f"the range from {start.isoformat(timespec='seconds')} to "
+            f"{end.isoformat(timespec='seconds')} "
+            + ("ends before it begins." if span_s < 0 else f"is {span_s:,.0f} s long."),
             remedy="Give a range from one minute to 100 days, the earlier time as the start.",
-            field="start",
+            field="--start",
         )
     return span_s

@@ -31,7 +31,7 @@ def analyze(
     end: Annotated[str | None, typer.Option(help="End of the Prometheus range.")] = None,
     measured: Annotated[
         str | None,
-        typer.Option(help="What the fleet does today: benchmark JSON or Prometheus URL."),
+        typer.Option(help="What the fleet does today: report of a load tool, or Prometheus URL."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything drawn.")] = 0,
     report: Annotated[
@@ -45,7 +45,7 @@ def analyze(
         Path | None, typer.Option(help="Prices to use instead of the shipped price book.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that simulate [default: one a core].")
+        int | None, typer.Option(min=1, help="Simulations at a time [default: one a core].")
     ] = None,
     no_store: Annotated[
         bool, typer.Option("--no-store", help="Store nothing; nothing can be approved then.")
@@ -55,6 +55,7 @@ def analyze(
     _check_source(
         trace=trace, trace_format=trace_format, prometheus=prometheus, start=start, end=end
     )
+    _check_range(prometheus=prometheus, measured=measured, start=start, end=end)
     from optiinfra import bootstrap
     from optiinfra.cli.progress import ProgressBar
     from optiinfra.cli.settings import load_settings
@@ -106,6 +107,21 @@ def _check_source(
             remedy="Leave --format out.",
             field="--format",
         )
+
+
+def _check_range(
+    *, prometheus: str | None, measured: str | None, start: str | None, end: str | None
+) -> None:
+    """Raise InputError for a range that nothing would be read over."""
+    is_asked = prometheus is not None or (measured or "").startswith(("http://", "https://"))
+    if is_asked or (start is None and end is None):
+        return
+    raise InputError(
+        "A range of time belongs to a Prometheus, and none was given.",
+        remedy="Leave it out, or give a URL with --prometheus or --measured. A trace file is always"
+        " used whole.",
+        field="--end" if start is None else "--start",
+    )
 
 
 def _print_outcome(outcome: AnalysisOutcome, *, as_json: bool) -> None:

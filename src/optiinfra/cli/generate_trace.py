@@ -11,8 +11,12 @@ import typer
 def generate_trace(
     *,
     out: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
-    requests: Annotated[int, typer.Option(min=1, help="How many requests.")] = 5_000,
-    rate: Annotated[float, typer.Option(min=0.001, help="Mean requests per second.")] = 5.0,
+    requests: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="How many requests.")
+    ] = 5_000,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=1_000_000, help="Mean requests per second.")
+    ] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same trace.")] = 0,
 ) -> None:
     """Write a synthetic request trace, labelled as such."""

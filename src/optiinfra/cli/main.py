@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 import traceback
 from importlib.metadata import version
 from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -14,10 +18,13 @@ from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
-from optiinfra.domain.errors import OptiInfraError
+from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # as a shell reports SIGPIPE
+EXIT_TERMINATED = 143
 DEBUG_FLAG = "--debug"
 
 app = typer.Typer(
@@ -61,10 +68,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character gets "?"
+    signal.signal(signal.SIGTERM, _exit_terminated)
     is_debug = DEBUG_FLAG in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG_FLAG]
     try:
-        app(args=arguments, prog_name="optiinfra")
+        code = _run(arguments)
     except OptiInfraError as error:
         if is_debug:
             traceback.print_exc()
@@ -78,6 +86,52 @@ def main() -> None:
         hint = "" if is_debug else f" Run again with {DEBUG_FLAG} for the traceback."
         _print_error(f"Unexpected {type(error).__name__}: {error}. This is a bug.{hint}")
         raise SystemExit(EXIT_UNEXPECTED) from None
+    raise SystemExit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The command's exit code; OptiInfraError for what the user or the terminal got wrong."""
+    stdout = sys.stdout
+    try:
+        code = app(args=arguments, prog_name="optiinfra", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(str(error), err=True)
+            return EXIT_USAGE
+        raise _translate_usage(error) from error
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        return EXIT_BROKEN_PIPE  # typer met it, and has put a stream in place that forgives
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader, `head` perhaps, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+            return EXIT_BROKEN_PIPE
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+        where = f" to {error.filename}" if error.filename else ""
+        raise InputError(
+            f"Something cannot be written{where}: {error.strerror}.",
+            remedy="Free some space, or write elsewhere.",
+        ) from error
+    return code if isinstance(code, int) else 0
+
+
+def _translate_usage(error: typer.TyperException) -> InputError:
+    """Wrong options and arguments as one paragraph, as every other error."""
+    text = getattr(error, "format_message", error.__str__)().strip()
+    context = getattr(error, "ctx", None)
+    command = "optiinfra" if context is None else context.command_path
+    return InputError(
+        text if text.endswith((".", "?", ")")) else f"{text}.",
+        remedy=f"`{command} --help` lists what can be given.",
+    )
+
+
+def _exit_terminated(_signal: int, _frame: FrameType | None) -> None:
+    """Leave as after Ctrl-C, so that the embedded database is stopped in order."""
+    raise SystemExit(EXIT_TERMINATED)
 
 
 def _print_error(message: str) -> None:

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optiinfra.domain.errors import InputError
+
 if TYPE_CHECKING:
     from optiinfra.orchestrator.records import RecommendationRow
+
+COMMENT_LENGTH_MAX = 2_000
 
 app = typer.Typer(no_args_is_help=True, help="List, show, approve and reject recommendations.")
 
@@ -40,7 +44,7 @@ def list_recommendations(
     from optiinfra.cli.consoles import make_console
     from optiinfra.cli.rows import render_rows
 
-    render_rows(rows, make_console())
+    render_rows(rows, make_console(), status=status)
 
 
 @app.command("show")
@@ -80,6 +84,12 @@ def reject_recommendation(
 
 
 def _decide(recommendation_id: str, *, by: str, comment: str | None, is_approved: bool) -> None:
+    if comment is not None and len(comment) > COMMENT_LENGTH_MAX:
+        raise InputError(
+            f"The comment has {len(comment):,} characters.",
+            remedy=f"Write at most {COMMENT_LENGTH_MAX:,}, or link to the longer text.",
+            field="--comment",
+        )
     from optiinfra import bootstrap
     from optiinfra.cli.consoles import make_console, make_text
     from optiinfra.cli.settings import load_settings

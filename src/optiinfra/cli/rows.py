@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optiinfra.orchestrator.records import RecommendationRow
 
 PREFIX_LENGTH_MIN = 8
+PENDING = "pending"  # the status in which a recommendation can be approved or rejected
 
 
 def row_to_document(row: RecommendationRow) -> dict[str, Any]:
@@ -52,14 +53,19 @@ def row_to_document(row: RecommendationRow) -> dict[str, Any]:
     }
 
 
-def render_rows(rows: Sequence[RecommendationRow], console: Console) -> None:
+def render_rows(
+    rows: Sequence[RecommendationRow], console: Console, *, status: str | None = None
+) -> None:
     """Print a table of recommendations, each under the shortest id that tells it apart."""
+    if not rows and status is not None:
+        console.print(make_text(f"No recommendation is {status.lower().replace('_', ' ')}."))
+        return
     if not rows:
         console.print("No recommendation is stored. `optiinfra analyze` stores what it finds.")
         return
     length = _compute_prefix_length([str(row.id) for row in rows])
-    table = make_table("id", "status", "recommendation", "saving", "sure", num_text_columns=3)
-    table.columns[0].no_wrap = True
+    table = make_table("id", "status", "recommendation", "saving", "confidence", num_text_columns=3)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for row in rows:
         title = make_text(row.title)
         title.append_text(make_text(f"\n{row.customer}, {format_instant(row.created_at)}", "dim"))
@@ -85,7 +91,9 @@ def _compute_prefix_length(ids: list[str]) -> int:
 def render_row(row: RecommendationRow, console: Console) -> None:
     """Print one recommendation with its decisions."""
     console.print(make_text(row.title, "bold"))
-    console.print(make_text(f"{row.kind} for {row.customer}: {row.status}, {row.priority}"))
+    kind = str(row.kind).replace("_", " ").replace("slo", "SLO")
+    status = f"{kind} for {row.customer}; status {row.status}, priority {row.priority}"
+    console.print(make_text(status))
     console.print(make_text(f"{row.id}, {format_instant(row.created_at)}", "dim"), soft_wrap=True)
     for approval in row.approvals:
         comment = f": {approval.comment}" if approval.comment else ""
@@ -95,7 +103,10 @@ def render_row(row: RecommendationRow, console: Console) -> None:
     if recommendation is not None:
         from optiinfra.cli.render import render_recommendation
 
-        render_recommendation(recommendation, console, stored_id=row.id)
+        is_decided = str(row.status) != PENDING
+        render_recommendation(
+            recommendation, console, stored_id=row.id, label="The change", is_decided=is_decided
+        )
         return
     console.print(
         f"Saving {format_money_per_hour(row.saving_usd_per_h)}, a month "

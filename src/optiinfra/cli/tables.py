@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -19,10 +19,8 @@ from optiinfra.domain.analysis import (
     Verdict,
 )
 from optiinfra.report.units import (
-    UNKNOWN,
     describe_metric,
     format_metric,
-    format_money_per_hour,
     format_ratio,
     format_seconds,
 )
@@ -33,11 +31,15 @@ from optiinfra.report.words import (
     describe_cost,
     describe_effect_change,
     describe_effect_interval,
+    describe_precision,
     describe_sensitivity,
+    describe_what_if_saving,
+    name_saving,
 )
 
 NUM_CANDIDATES_SHOWN = 5
 NUM_FRONT_SHOWN = 5
+NUM_QUALITY_TESTS_SHOWN = 3
 
 
 def make_table(*columns: str, num_text_columns: int = 1) -> Table:
@@ -112,23 +114,27 @@ def build_effects_table(recommendation: Recommendation) -> Table:
 
 def build_sensitivities_table(recommendation: Recommendation) -> Table:
     """What would make the recommendation wrong."""
-    table = make_table("if", "attainment", "one lost", "saving", "then it")
+    amount = name_saving(recommendation).lower()
+    table = make_table("if", "attainment", "one lost", amount, "then it")
     for sensitivity in recommendation.sensitivities:
         has_service = sensitivity.axis is not Axis.PRICE  # prices do not change service
         shares = (sensitivity.slo_attainment_ratio, sensitivity.slo_attainment_ratio_one_lost)
         table.add_row(
             describe_sensitivity(sensitivity),
             *(format_ratio(share) if has_service else "unchanged" for share in shares),
-            format_money_per_hour(sensitivity.saving_usd_per_h),
+            describe_what_if_saving(recommendation, sensitivity),
             make_flag(is_good=sensitivity.holds, good="holds", bad="breaks"),
         )
     return table
 
 
 def build_candidates_table(
-    candidates: Sequence[Candidate], *, chosen: frozenset[str], is_wide: bool
+    candidates: Sequence[Candidate], *, chosen: Mapping[str, str], is_wide: bool
 ) -> Table:
-    """Candidates with what they cost and what users get; `is_wide` has room for TTFT and TPOT."""
+    """Candidates with what they cost and what users get; `is_wide` has room for TTFT and TPOT.
+
+    `chosen` says what is recommended: a word by the candidate's key.
+    """
     extra = ("TTFT p95", "TPOT p95") if is_wide else ()
     table = make_table("candidate", "cost", *extra, "E2E p95", "one lost")
     for candidate in candidates:
@@ -144,14 +150,14 @@ def build_candidates_table(
             name,
             describe_cost(candidate.configuration),
             *(format_seconds(latency) for latency in (*latencies, service.e2e_s.p95)),
-            UNKNOWN if lost is None else format_ratio(lost.slo_attainment_ratio),
+            "no spare" if lost is None else format_ratio(lost.slo_attainment_ratio),
         )
     return table
 
 
-def _list_marks(candidate: Candidate, *, chosen: frozenset[str]) -> list[str]:
+def _list_marks(candidate: Candidate, *, chosen: Mapping[str, str]) -> list[str]:
     marks = [
-        ("recommended", candidate.key in chosen),
+        (chosen.get(candidate.key, ""), candidate.key in chosen),
         ("today", candidate.is_today),
         ("front", candidate.is_on_front),
         (VERDICT_WORDS[candidate.verdict], candidate.verdict is not Verdict.KEEPS_SLO),
@@ -160,24 +166,48 @@ def _list_marks(candidate: Candidate, *, chosen: frozenset[str]) -> list[str]:
 
 
 def list_shown_candidates(deployment: DeploymentAnalysis) -> list[Candidate]:
-    """Today, the recommended, the cheapest that keep the SLO, and the cheap end of the front."""
+    """Today, the recommended, the cheapest that keep the SLO, and the cheap end of the front.
 
-    def order(candidate: Candidate) -> tuple[bool, float, float]:
-        configuration = candidate.configuration
-        cost = configuration.list_cost_usd_per_h
-        size = float(configuration.num_gpus if cost is None else cost)
-        return cost is None, size, -candidate.service.slo_attainment_ratio
-
-    ordered = sorted(deployment.candidates, key=order)
-    # Batch arguments alone make many near twins: the best of each hardware is enough here.
+    Batch arguments alone make many near twins: one of each hardware is shown, the recommended one
+    before one on the front, that before the cheapest.
+    """
+    recommended = {r.after.key: r.after for r in deployment.recommendations}
+    ordered = sorted(deployment.candidates, key=_order_candidate)
     best: dict[tuple[str, int, int], Candidate] = {}
-    for candidate in ordered:
+    on_front = (c for c in ordered if c.is_on_front)
+    for candidate in (*recommended.values(), deployment.today, *on_front, *ordered):
         if candidate.verdict is Verdict.KEEPS_SLO:
             configuration = candidate.configuration
             size = configuration.arguments.tensor_parallel_size
             best.setdefault((configuration.gpu, configuration.num_replicas, size), candidate)
-    keepers = list(best.values())[:NUM_CANDIDATES_SHOWN]
-    front = [c for c in ordered if c.is_on_front][:NUM_FRONT_SHOWN]
-    recommended = [r.after for r in deployment.recommendations]
-    shown = {c.key: c for c in (*keepers, *front, *recommended, deployment.today)}
-    return sorted(shown.values(), key=order)
+    kinds = sorted(best.values(), key=_order_candidate)
+    keepers = [c for c in kinds if not c.is_today][:NUM_CANDIDATES_SHOWN]
+    front = [c for c in kinds if c.is_on_front][:NUM_FRONT_SHOWN]
+    shown = {c.key: c for c in (*keepers, *front, *recommended.values(), deployment.today)}
+    return sorted(shown.values(), key=_order_candidate)
+
+
+def _order_candidate(candidate: Candidate) -> tuple[bool, float, float]:
+    """By cost, or by GPUs where there is no price."""
+    configuration = candidate.configuration
+    cost = configuration.list_cost_usd_per_h
+    size = float(configuration.num_gpus if cost is None else cost)
+    return cost is None, size, -candidate.service.slo_attainment_ratio
+
+
+def list_quality_tests(deployment: DeploymentAnalysis) -> list[str]:
+    """The cheapest of another precision below what is recommended, and how many more there are."""
+    chosen = [*(r.after for r in deployment.recommendations), deployment.today]
+    limit = min(map(_order_candidate, chosen))
+    ordered = sorted(deployment.needs_quality_test, key=_order_candidate)
+    cheaper = [c for c in ordered if _order_candidate(c)[:2] < limit[:2]]
+    lines = [
+        f"{describe_configuration(c.configuration)} at {describe_cost(c.configuration)} with "
+        f"{describe_precision(c.configuration)}: answers may differ."
+        for c in cheaper[:NUM_QUALITY_TESTS_SHOWN]
+    ]
+    num_more = len(ordered) - len(lines)
+    if num_more:
+        word = "more" if lines else "that cost no less"
+        lines.append(f"{num_more} {word}, with another precision, in the report.")
+    return lines

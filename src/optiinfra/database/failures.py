@@ -61,6 +61,7 @@ def make_database_error(error: DBAPIError, *, name: str) -> DatabaseError:
     state = get_sqlstate(cause)
     # libpq writes a line for each address it tried and a password in none of them.
     text = " ".join(str(cause).split())
+    text = text.split(" Is the server running")[0]  # libpq's own advice; ours follows
     remedy = REMEDIES.get(state) or REMEDIES.get(state[:2])
     if state[:2] in REFUSALS:
         return make_constraint_error(cause, name=name)

@@ -135,6 +135,7 @@ class Truth:
     state: CalibrationState
     comparisons: tuple[MeasuredComparison, ...] = ()
     likely_causes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what the source says of its figures, e.g. "2 requests failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,8 @@ class Recommendation:
 class SustainableRate:
     """Highest mean request rate, in the trace's own shape, that keeps the SLO.
 
-    None: not even the smallest rate tried does, or (one lost) there is only one replica.
+    None: not even the smallest rate tried does, or still the largest; or (one lost) there is only
+    one replica.
     """
 
     all_replicas_per_s: float | None

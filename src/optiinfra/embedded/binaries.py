@@ -53,7 +53,8 @@ def find_binaries(bin_dir: Path | None = None, *, major: int | None = None) -> B
         if found is None or found.major < MIN_MAJOR:
             raise DatabaseError(
                 f"{bin_dir} lacks {', '.join(PROGRAMS)} of PostgreSQL {MIN_MAJOR} or newer.",
-                remedy="Name the bin directory of a PostgreSQL installation.",
+                remedy="Name the bin directory of a PostgreSQL installation in "
+                "OPTIINFRA_POSTGRES_BIN_DIR.",
             )
         candidates = [found]
     else:

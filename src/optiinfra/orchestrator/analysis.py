@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from optiinfra.agents.cost.policy import CostSnapshot, explain_none, plan
 from optiinfra.domain.analysis import (
     Analysis,
+    CalibrationState,
     Candidate,
     DeploymentAnalysis,
     SustainableRate,
     Verdict,
 )
+from optiinfra.domain.engine_arguments import Engine
 from optiinfra.domain.errors import InputError, SLOInfeasibleError
 from optiinfra.twin import TWIN_VERSION
 from optiinfra.twin.replicas import DoesNotFitError
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from optiinfra.domain.measurement import Measurement
     from optiinfra.domain.trace import Trace
     from optiinfra.twin.search import Mapper, SearchResult
+    from optiinfra.twin.shapes import RuledOut
 
 MILLION = 1e6
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ROUTING = "requests are dealt to the replicas in turn (round robin)"
 
 
@@ -147,7 +151,9 @@ def analyze_deployment(
         mapper=mapper,
         on_progress=lambda done, total: notify(phase + "candidates", done, total),
     )
-    _require_feasible(fleet, deployment, today, result)
+    if truth.state is not CalibrationState.DISAGREES:  # else the twin cannot say what is feasible
+        _require_feasible(fleet, deployment, today, result)
+    today = _relate_today(today, result.candidates)
     candidates = tuple(_add_break_even(c, today) for c in result.candidates)
     snapshot = CostSnapshot(
         fleet=fleet,
@@ -177,7 +183,6 @@ def _assemble(
     today, candidates, trace = snapshot.today, snapshot.candidates, snapshot.stand.trace
     output_per_s = service[0].output_tokens_per_s
     prompts_per_output = float(trace.prompt_tokens.sum()) / float(trace.output_tokens.sum())
-    reasons = Counter(entry.reason for entry in result.ruled_out)
     return DeploymentAnalysis(
         name=deployment.name,
         model=deployment.model.name,
@@ -188,14 +193,30 @@ def _assemble(
         cost_usd_per_million_tokens=_get_unit_cost(today, output_per_s * (1 + prompts_per_output)),
         sustainable=sustainable,
         truth=snapshot.truth,
-        candidates=(today, *(c for c in candidates if c.key != today.key)),
+        candidates=(today, *(c for c in candidates if not _is_as_today(c, today))),
         needs_quality_test=_list_quality_tests(candidates, today),
         recommendations=recommendations,
         no_recommendation_reason=None if recommendations else explain_none(snapshot),
         num_ruled_out=len(result.ruled_out),
-        ruled_out_reasons=tuple(f"{count} x {reason}" for reason, count in reasons.most_common()),
+        ruled_out_reasons=_count_reasons(result.ruled_out),
         assumptions=_list_assumptions(fleet, deployment, trace, factor=get_design_factor(fleet)),
     )
+
+
+def _count_reasons(ruled_out: tuple[RuledOut, ...]) -> tuple[str, ...]:
+    """How many each reason ruled out, the most frequent first.
+
+    Reasons that differ in a size alone count as one, with the largest size.
+    """
+    groups: dict[str, list[RuledOut]] = {}
+    for entry in ruled_out:
+        groups.setdefault(NUMBER.sub("#", entry.reason), []).append(entry)
+    reasons = []
+    for entries in sorted(groups.values(), key=len, reverse=True):
+        sizes = [(tuple(map(float, NUMBER.findall(e.reason))), e.reason) for e in entries]
+        names = sorted({entry.what.split()[0] for entry in entries})
+        reasons.append(f"{len(entries)} on {', '.join(names)}: {max(sizes)[1]}")
+    return tuple(reasons)
 
 
 def get_design_factor(fleet: Fleet) -> float:
@@ -236,6 +257,22 @@ def _serve_today(
             field=f"deployments.{deployment.name}",
         ) from error
     return full, lost
+
+
+def _relate_today(today: Candidate, candidates: tuple[Candidate, ...]) -> Candidate:
+    """Today with its place on the front, and told apart from a candidate on another instance."""
+    is_on_front = any(c.is_on_front and _is_as_today(c, today) for c in candidates)
+    is_ambiguous = any(c.key == today.key and not _is_as_today(c, today) for c in candidates)
+    key = f"{today.key} as today" if is_ambiguous else today.key
+    return replace(today, key=key, is_on_front=is_on_front)
+
+
+def _is_as_today(candidate: Candidate, today: Candidate) -> bool:
+    """Whether nothing would change; with an unknown price, the instance is unknown as well."""
+    offer = today.configuration.offer
+    if offer is None:
+        return candidate.key == today.key
+    return candidate.configuration == today.configuration
 
 
 def _require_feasible(
@@ -301,11 +338,13 @@ def _list_assumptions(
     fleet: Fleet, deployment: Deployment, trace: Trace, *, factor: float
 ) -> tuple[str, ...]:
     """Everything that was taken as given, in sentences."""
-    lines = [*fleet.assumed, *deployment.assumed, *deployment.model.notes, ROUTING]
-    if deployment.arguments.engine.value != "vllm":
-        lines.append(
-            f"{deployment.arguments.engine.value} is simulated with the scheduling of vLLM V1"
-        )
+    model = deployment.model
+    notes = (f"{model.name}: {note}" for note in model.notes)
+    lines = [*fleet.assumed, *deployment.assumed, *notes, ROUTING]
+    engine = deployment.arguments.engine
+    if engine is not Engine.VLLM:
+        name = {Engine.SGLANG: "SGLang", Engine.TGI: "TGI"}[engine]
+        lines.append(f"{name} is simulated with the scheduling of vLLM V1")
     if factor != 1.0:
         lines.append(
             f"candidates were judged at {factor:.2f} times the traced load (headroom_ratio and the "

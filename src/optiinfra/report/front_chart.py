@@ -18,6 +18,8 @@ from optiinfra.report.words import (
 )
 
 LATENCY_NAME = "End-to-end latency p95"
+EDGE_FACTOR = 3.0  # how far above the slowest that serves the chart ends
+CHOICES = ("recommended", "on today's hardware")  # in the order of recommendations
 MARKERS: dict[Verdict, dict[str, Any]] = {
     Verdict.BREAKS_SLO: {"color": "@faint", "size": 5, "symbol": "x-thin-open"},
     Verdict.BREAKS_SLO_ONE_LOST: {"color": "@warn", "size": 6, "symbol": "circle-open"},
@@ -43,6 +45,7 @@ def build_front_chart(deployment: DeploymentAnalysis) -> Chart | None:
     points = [p for p in (_locate(c, is_priced=is_priced) for c in every) if p is not None]
     if not points:
         return None
+    points, num_beyond = _pull_in(points)
     highlighted = {today.key, *(c.key for c in recommended)}
     data = [
         _build_points(verdict, [p for p in points if p[2].verdict is verdict], highlighted)
@@ -50,13 +53,20 @@ def build_front_chart(deployment: DeploymentAnalysis) -> Chart | None:
     ]
     front = sorted((p for p in points if p[2].is_on_front), key=lambda p: p[:2])
     data.append(_build_front(front))
-    chosen = {c.key for c in recommended}
+    names = {c.key: name for c, name in zip(recommended, CHOICES, strict=False)}
     named = (
         ("today", [p for p in points if p[2].key == today.key]),
-        ("recommended", [p for p in points if p[2].key in chosen]),
+        *((name, [p for p in points if names.get(p[2].key) == name]) for name in CHOICES),
     )
     data += [_build_named(name, group) for name, group in named]
+    y_title = LATENCY_NAME
+    if num_beyond:
+        y_title += f"<br>({num_beyond} drawn at the upper edge lie above)"
     x_title = "List cost per hour" if is_priced else "GPUs in use (no price is known)"
+    num_unpriced = sum(c.configuration.list_cost_usd_per_h is None for c in every)
+    if is_priced and num_unpriced:
+        who = ", today's among them," if today.configuration.list_cost_usd_per_h is None else ""
+        x_title += f" ({num_unpriced} without a price{who} are not drawn)"
     layout = build_layout(
         height=440,
         showlegend=True,
@@ -67,7 +77,7 @@ def build_front_chart(deployment: DeploymentAnalysis) -> Chart | None:
             _format_dollars if is_priced else format_number,
             title={"text": x_title},
         ),
-        yaxis=build_log_axis([p[1] for p in points], format_seconds, title={"text": LATENCY_NAME}),
+        yaxis=build_log_axis([p[1] for p in points], _format_tick, title={"text": y_title}),
     )
     label = (
         f"{len(points)} candidates by cost and {LATENCY_NAME}; {len(front)} lie on the front. "
@@ -78,6 +88,11 @@ def build_front_chart(deployment: DeploymentAnalysis) -> Chart | None:
 
 def _format_dollars(value: float) -> str:
     return f"${value:g}"
+
+
+def _format_tick(value_s: float) -> str:
+    """Ticks are 1, 2 or 5 times a power of ten, which minutes would spoil."""
+    return format_seconds(value_s) if value_s < 1 else f"{value_s:,g} s"
 
 
 def _list_unique(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -94,6 +109,21 @@ def _locate(candidate: Candidate, *, is_priced: bool) -> tuple[float, float, Can
     if x is None or y is None or not (math.isfinite(y) and y > 0):
         return None
     return x, y, candidate
+
+
+def _pull_in(
+    points: list[tuple[float, float, Candidate]],
+) -> tuple[list[tuple[float, float, Candidate]], int]:
+    """Points whose backlog dwarfs all that can serve, drawn at an edge above those; how many.
+
+    What breaks the SLO may take hours; on one axis with it, nothing else could be told apart.
+    """
+    serving = [p[1] for p in points if p[2].verdict is not Verdict.BREAKS_SLO or p[2].is_today]
+    if not serving:
+        return points, 0
+    edge = EDGE_FACTOR * max(serving)
+    num_beyond = sum(p[1] > edge for p in points)
+    return [(x, min(y, edge), candidate) for x, y, candidate in points], num_beyond
 
 
 def _describe(candidate: Candidate) -> str:

@@ -37,7 +37,7 @@ def render_report(
         .get_template("page.html.j2")
         .render(
             analysis=analysis,
-            headline=answers.compose_headline(analysis),
+            headline=_keep_together(answers.compose_headline(analysis)),
             sections=sections.build_sections(analysis, recommendation_ids or {}),
             generated_at=units.format_instant(generated_at),
             generated_iso=generated_at.isoformat(),
@@ -47,6 +47,11 @@ def render_report(
             script_sources=" ".join(_hash_source(text) for text in (plotly, script)),
         )
     )
+
+
+def _keep_together(text: str) -> str:
+    """The text with `3 x H100` in one line each."""
+    return text.replace(" \N{MULTIPLICATION SIGN} ", "\u00a0\N{MULTIPLICATION SIGN}\u00a0")
 
 
 def _load_asset(name: str) -> str:
@@ -103,6 +108,9 @@ def _get_environment() -> Environment:
         "saving_name": words.name_saving,
         "saving": words.describe_saving,
         "saving_range": words.describe_saving_range,
+        "confidence": words.describe_confidence,
+        "observed": words.describe_observed,
+        "what_if_saving": words.describe_what_if_saving,
         "risk": answers.compose_risk,
         "what_if": words.describe_sensitivity,
         "change": words.describe_change,

@@ -16,7 +16,7 @@ from optiinfra.domain.analysis import (
     TraceSummary,
     Verdict,
 )
-from optiinfra.report.answers import compose_answer
+from optiinfra.report.answers import compose_answer, list_break_evens
 from optiinfra.report.charts import Chart, build_latency_chart, build_load_chart
 from optiinfra.report.diff import DiffLine, build_diff
 from optiinfra.report.front_chart import build_front_chart
@@ -28,7 +28,7 @@ from optiinfra.report.units import (
     format_ratio,
     format_span,
 )
-from optiinfra.report.words import describe_sustainable
+from optiinfra.report.words import describe_observed, describe_sustainable
 
 LOAD_TABLE_ROWS_MAX = 60
 
@@ -80,6 +80,7 @@ class DeploymentSection:
     front_chart: Chart | None
     recommendations: tuple[RecommendationSection, ...]
     candidates: tuple[Candidate, ...]
+    break_evens: tuple[str, ...]
 
 
 def build_sections(
@@ -122,6 +123,7 @@ def _build_section(
             for number, recommendation in enumerate(deployment.recommendations, start=1)
         ),
         candidates=tuple(sorted(deployment.candidates, key=_order_candidate)),
+        break_evens=list_break_evens(deployment),
     )
 
 
@@ -130,13 +132,14 @@ def _find_id(recommendation: Recommendation, ids: Mapping[str, UUID | str]) -> s
     return None if stored is None else str(stored)
 
 
-def _order_candidate(candidate: Candidate) -> tuple[bool, float, float]:
-    """Keepers first, then by cost, or by GPUs where there is no price."""
+def _order_candidate(candidate: Candidate) -> tuple[bool, bool, float, float]:
+    """Keepers first, then by cost, last by GPUs where there is no price."""
     configuration = candidate.configuration
     cost = configuration.list_cost_usd_per_h
     size = float(cost) if cost is not None else float(configuration.num_gpus)
     return (
         candidate.verdict is not Verdict.KEEPS_SLO,
+        cost is None,
         size,
         -candidate.service.slo_attainment_ratio,
     )
@@ -145,12 +148,12 @@ def _order_candidate(candidate: Candidate) -> tuple[bool, float, float]:
 def _build_basis(analysis: Analysis, deployment: DeploymentAnalysis) -> tuple[Basis, ...]:
     trace = deployment.trace
     basis = [_build_truth_basis(deployment)]
-    drawn = "drawn from rate and length histograms, not recorded requests"
+    made_up = f"made up, not recorded: {trace.source}"
     basis.append(
         Basis(
             "Traffic",
             "synthetic traffic" if trace.is_synthetic else "recorded traffic",
-            f"{trace.num_requests:,} requests ({drawn if trace.is_synthetic else trace.source})",
+            f"{trace.num_requests:,} requests ({made_up if trace.is_synthetic else trace.source})",
             trace.is_synthetic,
         )
     )
@@ -164,7 +167,8 @@ def _build_basis(analysis: Analysis, deployment: DeploymentAnalysis) -> tuple[Ba
     for recommendation in deployment.recommendations[:1]:
         inside = recommendation.is_interpolated
         label = "inside the observed load" if inside else "beyond the observed load"
-        basis.append(Basis("Range", label, recommendation.observed_note, is_weak=not inside))
+        note = describe_observed(recommendation)
+        basis.append(Basis("Range", label, note, is_weak=not inside))
     return tuple(basis)
 
 

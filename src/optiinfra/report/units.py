@@ -82,6 +82,8 @@ def format_ratio(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     steps = math.floor(round(value * PERCENT_STEPS, 6))
+    if steps == 0 and value > 0:
+        return "under 0.01%"
     return f"{_trim(f'{steps / 100:.2f}')}%"
 
 
@@ -89,7 +91,8 @@ def format_percent(value: float | None) -> str:
     """Whole percent, rounded down, for figures that are estimates themselves."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{math.floor(round(value * 100, 6))}%"
+    percent = math.floor(round(value * 100, 6))
+    return "under 1%" if percent == 0 and value > 0 else f"{percent}%"
 
 
 def format_money(value: float | Decimal | None) -> str:

@@ -97,7 +97,10 @@ def describe_saving(recommendation: Recommendation) -> str:
 
 
 def describe_saving_range(recommendation: Recommendation) -> str:
-    """The range of that amount; signed as a saving where its ends lie on two sides of zero."""
+    """The range of that amount; signed as a saving where its ends lie on two sides of zero.
+
+    Where both ends are the same: that the amount does not depend on the error of the twin.
+    """
     interval = recommendation.saving_usd_per_h_interval
     if interval is None:
         return UNKNOWN
@@ -107,7 +110,10 @@ def describe_saving_range(recommendation: Recommendation) -> str:
     elif interval.low < 0 and name_saving(recommendation) == "Extra cost":
         return f"a saving of {format_money(ends[0])} to {format_money(ends[1])}/h"
     low, high = (format_money(end) for end in ends)
-    return f"{low}/h" if low == high else f"{low} to {high}/h"
+    if low == high:
+        word = "more" if name_saving(recommendation) == "Extra cost" else "less"
+        return f"no {word} should the engine be slower than predicted"
+    return f"{low} to {high}/h"
 
 
 def describe_change(change: FlagChange) -> str:
@@ -128,7 +134,8 @@ def describe_sustainable(rate: float | None, *, is_possible: bool = True) -> str
     """A sustainable rate, or why there is none."""
     if not is_possible:
         return "none: there is only one replica"
-    return "none of the rates tried" if rate is None else format_rate(rate)
+    tried = "not found from 1/1,024 to 1,024 times the traced rate"
+    return tried if rate is None else format_rate(rate)
 
 
 def compose_sentence(text: str | None) -> str:
@@ -137,19 +144,19 @@ def compose_sentence(text: str | None) -> str:
     if not stripped:
         return ""
     first = stripped.split(maxsplit=1)[0]
-    if first.isalpha() and first.islower():
+    if first.rstrip(":,;").isalpha() and first.islower():
         stripped = stripped[0].upper() + stripped[1:]
     return stripped if stripped[-1] in ".!?" else f"{stripped}."
 
 
 def describe_traffic(deployment: DeploymentAnalysis) -> str:
-    """Requests, window and rate of the trace in a line."""
+    """Requests, window and rate of the trace in a line; made-up traffic says so first."""
     trace = deployment.trace
     text = (
         f"{format_count(trace.num_requests)} requests over {format_span(trace.span_s)} "
         f"({format_rate(trace.rate_per_s)}) from {trace.source}"
     )
-    return f"{text}, synthetic" if trace.is_synthetic else text
+    return f"synthetic: {text}" if trace.is_synthetic else text
 
 
 def describe_cost(configuration: Configuration) -> str:
@@ -165,14 +172,49 @@ def compose_approve_command(recommendation_id: str) -> str:
 def describe_effect_change(effect: Effect) -> str:
     """The effect relative to today; in points for shares."""
     if effect.metric.endswith("_ratio") or "_ratio_" in effect.metric:
-        points = (effect.after - effect.before) * 100
-        return f"{points:+.2f} points".replace("-", "\N{MINUS SIGN}")
-    if effect.before == 0:
+        change, decimals, unit = (effect.after - effect.before) * 100, 2, " points"
+    elif effect.before == 0:
         return UNKNOWN
-    return f"{(effect.after / effect.before - 1) * 100:+.1f}%".replace("-", "\N{MINUS SIGN}")
+    else:
+        change, decimals, unit = (effect.after / effect.before - 1) * 100, 1, "%"
+    if round(change, decimals) == 0:
+        return "no change"
+    return f"{change:+.{decimals}f}{unit}".replace("-", "\N{MINUS SIGN}")
+
+
+def describe_what_if_saving(recommendation: Recommendation, sensitivity: Sensitivity) -> str:
+    """What is saved if so, an hour; what it costs more where `name_saving` says extra cost."""
+    saving = sensitivity.saving_usd_per_h
+    if saving is not None and name_saving(recommendation) == "Extra cost":
+        saving = -saving
+    return format_money_per_hour(saving)
 
 
 def describe_effect_interval(effect: Effect) -> str:
     """The interval of the figure after the change."""
-    low = format_metric(effect.metric, effect.interval.low)
-    return f"{low} to {format_metric(effect.metric, effect.interval.high)}"
+    interval = effect.interval
+    low, high = (format_metric(effect.metric, end) for end in (interval.low, interval.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def describe_confidence(recommendation: Recommendation) -> str:
+    """What the confidence is a probability of."""
+    lost = "with one replica lost"
+    return f"that the promise holds{f' {lost}' if recommendation.after.service_one_lost else ''}"
+
+
+def describe_observed(recommendation: Recommendation) -> str:
+    """Whether the change stays inside what was observed, and why, without saying it twice."""
+    note = recommendation.observed_note
+    for word in ("inside", "outside"):
+        note = note.removeprefix(f"{word}: ")
+    return note
+
+
+def describe_precision(configuration: Configuration) -> str:
+    """The number formats that a quality test is about."""
+    arguments = configuration.arguments
+    parts = [f"{arguments.quantization} weights"] if arguments.quantization else []
+    if arguments.kv_cache_dtype != "auto":
+        parts.append(f"{arguments.kv_cache_dtype} KV cache")
+    return " and ".join(parts) or "as today"

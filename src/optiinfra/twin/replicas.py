@@ -43,15 +43,15 @@ def check_fit(trace: Trace, plan: MemoryPlan, arguments: EngineArguments) -> Non
             f"weights and reserve need {need_gib:.1f} GiB a GPU, more than gpu_memory_utilization "
             f"{arguments.gpu_memory_utilization:g} leaves"
         )
-    length = int((trace.prompt_tokens.astype(np.int64) + trace.output_tokens).max())
-    if arguments.max_model_len is not None and length > arguments.max_model_len:
+    tokens = trace.prompt_tokens.astype(np.int64) + trace.output_tokens
+    context = arguments.max_model_len
+    limit = plan.kv_capacity_tokens if context is None else min(context, plan.kv_capacity_tokens)
+    num_longer = int((tokens > limit).sum())
+    if num_longer:
+        what = "max_model_len is" if limit == context else "the KV cache holds"
         raise DoesNotFitError(
-            f"the longest request has {length} tokens, more than max_model_len "
-            f"{arguments.max_model_len}"
-        )
-    if length > plan.kv_capacity_tokens:
-        raise DoesNotFitError(
-            f"the longest request has {length} tokens, the KV cache holds {plan.kv_capacity_tokens}"
+            f"the longest request has {int(tokens.max())} tokens and {what} {limit}; "
+            f"{num_longer} of {trace.num_requests} requests are longer than that"
         )
 
 

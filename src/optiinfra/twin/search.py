@@ -72,29 +72,46 @@ def explore(shape: Shape, stand: Stand, limits: Limits) -> list[Candidate]:
         lost = serve(num_replicas - 1) if num_replicas > 1 else None
         return judge_candidate(shape, num_replicas, serve(num_replicas), lost, stand.slo)
 
-    fewest = find_fewest(keeps, limits.max_replicas - 1)
-    if fewest is None:
+    num_replicas = find_fewest_with_spare(
+        keeps, low=limits.min_replicas, high=limits.max_replicas
+    )
+    if num_replicas is None:
         return [judge(limits.min_replicas)]
-    # A larger fleet need not serve better in a simulation: walk up until one and one less do.
-    num_replicas = max(fewest + 1, limits.min_replicas)
-    while num_replicas < limits.max_replicas and not (
-        keeps(num_replicas) and keeps(num_replicas - 1)
-    ):
-        num_replicas += 1
     counts = [num_replicas]
     if num_replicas > limits.min_replicas:
         counts.append(num_replicas - 1)
     return [judge(count) for count in counts]
 
 
+def find_fewest_with_spare(
+    keeps: Callable[[int], bool], *, low: int, high: int
+) -> int | None:
+    """Fewest replicas in `low` .. `high` that keep the SLO, also with one lost; None: none do.
+
+    A larger fleet need not serve better in a simulation: from the count that bisection finds, it
+    walks up until one and one less do.
+    """
+    fewest = find_fewest(keeps, high - 1)
+    if fewest is None:
+        return None
+    counts = range(max(fewest + 1, low), high + 1)
+    return next((count for count in counts if keeps(count) and keeps(count - 1)), None)
+
+
 def find_fewest(keeps: Callable[[int], bool], limit: int) -> int | None:
-    """Smallest count in 1 .. limit that keeps, by doubling and bisection; None when none does."""
+    """Smallest count in 1 .. limit that keeps, by doubling and bisection; None when none does.
+
+    A rhythm in the traffic may load one replica alone at one count and not at the next, which has
+    no factor in common with it: none keeps when neither the largest count nor the one below does.
+    """
     if limit < 1:
         return None
     if keeps(1):
         return 1
-    if limit == 1 or not keeps(limit):
-        return None
+    if not keeps(limit):
+        limit -= 1
+        if limit <= 1 or not keeps(limit):
+            return None
     low, high = 1, 2
     while high < limit and not keeps(high):
         low, high = high, high * 2

@@ -88,8 +88,9 @@ def find_sustainable_rate(
     """Highest mean rate (requests per second) that keeps the SLO, the trace's shape kept.
 
     Arrivals are compressed or stretched; doubling brackets the answer, bisection narrows it to 1 %.
-    None when the rate is not defined (all requests at once), when there is no replica, or when not
-    even a 1,024th of the traced rate is kept.
+    None when the rate is not defined (all requests at once), when there is no replica, when not
+    even a 1,024th of the traced rate is kept, or when 1,024 times it still is: so short a trace
+    does not say what would be too much.
     """
     rate = stand.trace.rate_per_s
     if num_replicas < 1 or rate == float("inf"):
@@ -99,17 +100,18 @@ def find_sustainable_rate(
         trial = stand.with_trace(scale_rate(stand.trace, factor))
         return trial.keeps_slo(gpu, arguments, num_replicas)
 
-    low, high = 1.0, 1.0
     if keeps(1.0):
-        while high < MAX_RATE_FACTOR and keeps(high * 2):
-            high *= 2
-        low, high = high, high * 2
-    else:
-        while low > 1 / MAX_RATE_FACTOR and not keeps(low / 2):
-            low /= 2
-        if low <= 1 / MAX_RATE_FACTOR:
+        low, high = 1.0, 2.0
+        while high <= MAX_RATE_FACTOR and keeps(high):
+            low, high = high, high * 2
+        if high > MAX_RATE_FACTOR:
             return None
-        low, high = low / 2, low
+    else:
+        low, high = 0.5, 1.0
+        while low >= 1 / MAX_RATE_FACTOR and not keeps(low):
+            low, high = low / 2, low
+        if low < 1 / MAX_RATE_FACTOR:
+            return None
     while high / low > 1 + RATE_TOLERANCE:
         middle = (low * high) ** 0.5
         if keeps(middle):

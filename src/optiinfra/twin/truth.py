@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
 from optiinfra.domain.analysis import CalibrationState, Interval, MeasuredComparison, Truth
 from optiinfra.twin.service import compute_latencies, summarize_service
-from optiinfra.twin.uncertainty import COVERAGE_RATIO, METHOD, compute_step_ratio
+from optiinfra.twin.uncertainty import (
+    COVERAGE_RATIO,
+    HIGH_LEVEL,
+    LOW_LEVEL,
+    METHOD,
+    compute_step_ratio,
+)
 from optiinfra.twin.workload import scale_rate
 
 if TYPE_CHECKING:
@@ -32,18 +38,19 @@ def compare(stand: Stand, deployment: Deployment, measurement: Measurement | Non
     if measurement is None:
         return UNCALIBRATED
     rate = measurement.rate_per_s
+    if rate is not None and not 0 < rate < float("inf"):
+        rate = None  # no stream of requests was measured
     traced = stand.trace.rate_per_s
-    if rate is not None and traced < float("inf") and abs(rate / traced - 1) > RATE_TOLERANCE:
+    if _is_other_rate(rate, traced):
         stand = stand.with_trace(scale_rate(stand.trace, rate / traced))
     predicted = _predict(stand, deployment, is_tpot_per_token=measurement.is_tpot_per_token)
-    low_level = (1.0 - COVERAGE_RATIO) / 2
     ends = [
         _predict(
             stand.with_step_ratio(compute_step_ratio(level)),
             deployment,
             is_tpot_per_token=measurement.is_tpot_per_token,
         )
-        for level in (low_level, 1.0 - low_level)
+        for level in (LOW_LEVEL, HIGH_LEVEL)
     ]
     comparisons: list[MeasuredComparison] = []
     for metric, value in predicted.items():
@@ -66,9 +73,12 @@ def compare(stand: Stand, deployment: Deployment, measurement: Measurement | Non
     if not comparisons:
         return UNCALIBRATED
     if all(c.is_inside for c in comparisons):
-        return Truth(CalibrationState.CHECKED, tuple(comparisons))
+        return Truth(CalibrationState.CHECKED, tuple(comparisons), notes=measurement.notes)
     return Truth(
-        CalibrationState.DISAGREES, tuple(comparisons), _list_causes(comparisons, rate, traced)
+        CalibrationState.DISAGREES,
+        tuple(comparisons),
+        likely_causes=_list_causes(comparisons, rate, traced),
+        notes=measurement.notes,
     )
 
 
@@ -122,8 +132,9 @@ def _list_causes(
         )
     if "ttft" in slow and "tpot" not in slow:
         causes.append(
-            "First tokens come later while the rest comes as predicted: requests wait before the "
-            "engine (gateway, uneven routing) or arrive in bursts that the trace does not have."
+            "First tokens come later while the rest comes as predicted: fewer replicas may have "
+            "served than the fleet file says, requests wait before the engine (gateway, uneven "
+            "routing), or they arrive in bursts that the trace does not have."
         )
     if "ttft" in fast and "tpot" not in fast:
         causes.append(
@@ -140,14 +151,39 @@ def _list_causes(
             "Less KV cache is in use than predicted: shorter requests than the trace has, shared "
             "prefixes, or fewer requests at once."
         )
-    if rate is None:
+    if "e2e" in slow and not slow & {"tpot", "ttft"}:
         causes.append(
-            "The measurement does not say at which rate it was taken; the trace's "
-            f"{traced:.2f} requests/s were assumed."
+            "Whole answers take longer while their tokens come as predicted: the measured answers "
+            "may be longer than those of the trace, or wait behind the engine on their way out."
         )
-    elif abs(rate / traced - 1) > RATE_TOLERANCE:
+    if "e2e" in fast and not fast & {"tpot", "ttft"}:
         causes.append(
-            f"The measurement was taken at {rate:.2f} requests/s, the trace has {traced:.2f}; the "
-            "trace was replayed at the measured rate, its shape and lengths may still differ."
+            "Whole answers take less time while their tokens come as predicted: the measured "
+            "answers may be shorter than those of the trace."
         )
-    return tuple(causes)
+    return (*causes, *_list_rate_causes(rate, traced))
+
+
+def _list_rate_causes(rate: float | None, traced: float) -> tuple[str, ...]:
+    """What the rate of the measurement has to do with it."""
+    if rate is None and traced < float("inf"):
+        return (
+            (
+                "The measurement does not say at which rate it was taken; the trace's "
+                f"{traced:.2f} requests/s were assumed."
+            ),
+        )
+    if _is_other_rate(rate, traced):
+        return (
+            (
+                f"The measurement was taken at {rate:.2f} requests/s, the trace has {traced:.2f}; "
+                "the trace was replayed at the measured rate, its shape and lengths may still "
+                "differ."
+            ),
+        )
+    return ()
+
+
+def _is_other_rate(rate: float | None, traced: float) -> TypeGuard[float]:
+    """Whether the trace has to be replayed; requests that came all at once have no rate."""
+    return rate is not None and traced < float("inf") and abs(rate / traced - 1) > RATE_TOLERANCE

@@ -328,3 +328,18 @@ def test_every_key_is_documented() -> None:
     text = (EXAMPLE.parents[1] / "docs" / "fleet-file.md").read_text()
     missing = [key for key in sorted(list_keys(FleetSection)) if f"`{key}`" not in text]
     assert not missing
+
+
+def test_a_region_that_no_price_names_is_said(tmp_path: Path) -> None:
+    price = {"gpu": "H100-SXM", "region": "eu-1", "price_usd_per_gpu_h": 3.0}
+    values = make_fleet(limits={"regions": ["eu-1", "eu-9"]}, prices=[price])
+    text = " ".join(read(tmp_path, values).assumed)
+    assert "No price names the region eu-9:" in text
+
+
+def test_a_models_note_is_said_once(tmp_path: Path) -> None:
+    deployment = {"model": "deepseek-ai/DeepSeek-V3", "gpu": "H200-SXM", "price": "unknown",
+                  "arguments": {"tensor_parallel_size": 8}}  # fmt: skip
+    fleet = read(tmp_path, make_fleet(deployment=deployment))
+    assert fleet.deployments[0].model.notes
+    assert "multi-token" not in " ".join(fleet.deployments[0].assumed)  # the analysis adds it

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optiinfra.adapters.fleet_file import read_fleet
+from optiinfra.adapters.fleet_file import locate_error, read_fleet
 from optiinfra.adapters.price_book import read_price_book
 from optiinfra.domain.errors import InputError
 
@@ -73,6 +73,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
         ("ttft_s: 1.0", "ttft_s:", 5, "slo.ttft_s", "neither for the fleet"),
         ("ttft_s: 1.0", "ttft_s: 1:30", 5, "slo.ttft_s", "the text '1:30'"),
         ("attainment_ratio: 0.95", "attainment_ratio: 95", 7, "slo.attainment_ratio", "equal to 1"),
+        ("name: Example", 'name: ""', 2, "customer.name", "`name` is empty"),
         ("replicas: 4", "replicas: 4.5", 15, "deployments[0].replicas", "whole number"),
         ("replicas: 4", "replicas: 0", 15, "deployments[0].replicas", "greater than or equal to 1"),
         ("replicas: 4", "replicas: '4'", 15, "deployments[0].replicas", "Remove the quotes"),
@@ -362,3 +363,35 @@ def test_a_models_config_names_its_own_file(tmp_path: Path) -> None:
         read_fleet(path, price_book=BOOK)
     assert caught.value.file == str(tmp_path / "config.json")
     assert caught.value.field == "model_type"
+
+
+def test_a_bad_value_in_a_list_has_the_lists_name(tmp_path: Path) -> None:
+    error = refuse(tmp_path, f"rate_profile: [1, -1]\n{GOOD}")
+    assert (error.line, error.field) == (1, "rate_profile[1]")
+    assert "`rate_profile[1]` should be greater" in error.problem
+
+
+def test_an_empty_list_of_deployments(tmp_path: Path) -> None:
+    error = refuse(tmp_path, GOOD.partition("deployments:")[0] + "deployments: []\n")
+    assert error.problem == "`deployments` is empty."
+
+
+@pytest.mark.parametrize(
+    ("field", "own_slo", "line", "said"),
+    [
+        ("deployments.chat", "", 11, "deployments[0]"),
+        ("deployments.chat.slo", "", 4, "slo"),
+        ("deployments.chat.slo", "    slo:\n      ttft_s: 0.5\n", 18, "deployments[0].slo"),
+        ("deployments.other", "", None, "deployments.other"),
+        ("--report", "", None, "--report"),
+    ],
+)
+def test_what_is_found_later_gets_its_line(
+    tmp_path: Path, *, field: str, own_slo: str, line: int | None, said: str
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(GOOD + own_slo)
+    error = InputError("No.", remedy="Do.", file="fleet.yaml", field=field)
+    locate_error(error, path)
+    assert (error.line, error.field) == (line, said)
+    assert error.file == ("fleet.yaml" if line is None else str(path))

@@ -78,3 +78,11 @@ def test_front_escapes_names_in_hover_texts() -> None:
     text = json.dumps(check_plotly_takes(chart).data)
     assert "<a href" not in text
     assert "&lt;a href" in text
+
+
+def test_what_has_no_price_is_said_to_be_missing() -> None:
+    priced, unpriced = make_deployment(), make_deployment(has_price=False)
+    mixed = replace(unpriced, candidates=(unpriced.today, *priced.candidates))
+    chart = build_front_chart(mixed)
+    assert chart is not None
+    assert "without a price, today's among them, are not drawn" in str(chart.layout["xaxis"])

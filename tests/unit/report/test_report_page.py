@@ -125,7 +125,7 @@ def test_sections(page: Page, heading: str) -> None:
         "58.4 minutes, from 11 March 2025, 18:15 UTC.",
         f"optiinfra recommendations approve {STORED_ID} --by you@example.com",
         "12 March 2025, 14:05 UTC",
-        "38 more were ruled out before: 24 do not fit in the GPU's memory",
+        "38 more were ruled out before. 24 do not fit in the GPU's memory.",
         "d1ced1ce",
     ],
 )

@@ -88,7 +88,8 @@ def _make_origin(
         notes += prelude.notes
     else:
         notes += [text for text in metadata.get("note", "").split("\n") if text]
-    if (synthetic := metadata.get("synthetic")) is not None:
+    synthetic = metadata.get("synthetic")
+    if synthetic is not None and synthetic.strip().lower() not in {"", "yes", "true"}:
         notes.append(f"synthetic: {synthetic}")
     if (block := metadata.get("prefix_block_tokens")) is not None:
         if not block.isdecimal() or not 1 <= int(block[:9]) <= MAX_PREFIX_BLOCK_TOKENS:

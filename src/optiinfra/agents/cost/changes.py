@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from optiinfra.domain.analysis import FlagChange
 from optiinfra.domain.engine_flags import diff_arguments
+from optiinfra.domain.prices import PurchaseOption
 
 if TYPE_CHECKING:
     from optiinfra.domain.analysis import Configuration
@@ -32,21 +33,45 @@ def invert(change: tuple[FlagChange, ...]) -> tuple[FlagChange, ...]:
 
 def describe_title(deployment: str, before: Configuration, after: Configuration) -> str:
     """One line that says what to do."""
-    same_gpu = before.gpu == after.gpu
-    if same_gpu and before.num_replicas != after.num_replicas:
+    old, new = before.num_replicas, after.num_replicas
+    noun = "replica" if old == 1 else "replicas"
+    old_size, new_size = (_describe_size(c.arguments.num_gpus) for c in (before, after))
+    if before.gpu != after.gpu:
+        if old_size == new_size == _describe_size(1):
+            old_size = new_size = ""
         return (
-            f"Serve {deployment} with {after.num_replicas} instead of {before.num_replicas} "
-            f"replicas on {after.gpu}"
+            f"Move {deployment} from {old} {noun}{old_size} on {before.gpu} to "
+            f"{new}{new_size} on {after.gpu}"
         )
-    if same_gpu:
-        return f"Run {deployment} with other engine arguments on {after.gpu}"
-    return (
-        f"Move {deployment} from {before.num_replicas} replicas on {before.gpu} to "
-        f"{after.num_replicas} on {after.gpu}"
-    )
+    if old_size != new_size:
+        noun = "replica" if new == 1 else "replicas"
+        return (
+            f"Serve {deployment} with {new} {noun}{new_size} instead of {old}{old_size} "
+            f"on {after.gpu}"
+        )
+    if old != new:
+        return f"Serve {deployment} with {new} instead of {old} {noun} on {after.gpu}"
+    if before.arguments == after.arguments:
+        return (
+            f"Run the {new} {noun} of {deployment} on {_describe_instance(after)} instead of "
+            f"{_describe_instance(before)}"
+        )
+    return f"Run {deployment} with other engine arguments on {after.gpu}"
+
+
+def _describe_size(num_gpus: int) -> str:
+    """GPUs of one replica, to stand behind a number of replicas."""
+    return f" of {num_gpus} GPU{'' if num_gpus == 1 else 's'}"
 
 
 def _describe_instance(configuration: Configuration) -> str | None:
-    """Cloud and instance type, None without a price."""
+    """Cloud, instance type, and region and purchase option where named; None without a price."""
     offer = configuration.offer
-    return None if offer is None else f"{offer.cloud} {offer.instance_type}"
+    if offer is None:
+        return None
+    words = [offer.cloud, offer.instance_type]
+    if offer.region is not None:
+        words.append(f"in {offer.region}")
+    if offer.purchase_option is not PurchaseOption.ON_DEMAND:
+        words.append(f"({offer.purchase_option.value.replace('_', ' ')})")
+    return " ".join(words)

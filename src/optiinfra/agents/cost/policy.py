@@ -87,7 +87,10 @@ def plan(snapshot: CostSnapshot) -> tuple[Recommendation, ...]:
 
 
 def choose_cheapest(snapshot: CostSnapshot, candidates: tuple[Candidate, ...]) -> Candidate | None:
-    """The cheapest candidate that keeps the SLO with one lost; fewest changes break a tie.
+    """The cheapest candidate that keeps the SLO with one lost.
+
+    At one price: today's hardware first, then those that miss the promise for no more than half
+    of the requests it allows to miss, then the fewest changes.
 
     Where today's price is unknown, only today's GPU type can be compared: fewest GPUs instead.
     """
@@ -103,12 +106,13 @@ def choose_cheapest(snapshot: CostSnapshot, candidates: tuple[Candidate, ...]) -
     if not eligible:
         return None
 
-    def order(candidate: Candidate) -> tuple[Decimal, bool, int, float, str]:
+    def order(candidate: Candidate) -> tuple[Decimal, bool, bool, int, float, str]:
         changes = list_changes(snapshot.today.configuration, candidate.configuration)
         lost = candidate.service_one_lost
         return (
             size[candidate.key],
             not _has_same_hardware(snapshot.today, candidate),
+            not _has_spare(snapshot, candidate),
             len(changes),
             -(lost.slo_attainment_ratio if lost is not None else 0.0),
             candidate.key,
@@ -145,7 +149,6 @@ def recommend(snapshot: CostSnapshot, after: Candidate) -> Recommendation:
     cost_after = after.configuration.list_cost_usd_per_h
     saving = None if cost_before is None or cost_after is None else cost_before - cost_after
     confidence, method = compute_confidence(snapshot.design_stand, gpu, after.configuration)
-    is_interpolated, observed = describe_observed(snapshot, after)
     monthly, monthly_note = compute_monthly_saving(snapshot, saving)
     digest = compute_digest(
         change,
@@ -154,7 +157,9 @@ def recommend(snapshot: CostSnapshot, after: Candidate) -> Recommendation:
         fleet_digest=snapshot.fleet.digest,
         seed=snapshot.seed,
     )
-    before, after = _serve_at_traced_load(snapshot, before), _serve_at_traced_load(snapshot, after)
+    before = _serve_at_traced_load(snapshot, before)
+    is_interpolated, observed = describe_observed(snapshot, before, after)
+    after = _serve_at_traced_load(snapshot, after)
     return Recommendation(
         kind=kind,
         title=describe_title(snapshot.deployment.name, before.configuration, after.configuration),
@@ -191,10 +196,15 @@ def explain_none(snapshot: CostSnapshot) -> str:
         return "Prediction and measurement disagree; the twin does not know this fleet well enough."
     best = choose_cheapest(snapshot, snapshot.candidates)
     cost = snapshot.today.configuration.list_cost_usd_per_h
-    if best is None:
-        return "Nothing else within the limits has a price and keeps the SLO with one replica lost."
+    if cost is None and best is None:
+        return (
+            "No configuration on today's GPU type keeps the SLO with one replica lost, and what "
+            "other types would save is unknown without today's price."
+        )
     if cost is None:
         return "No configuration on today's GPU type keeps the SLO with fewer GPUs."
+    if best is None:
+        return "Nothing else within the limits has a price and keeps the SLO with one replica lost."
     return (
         f"Today's fleet keeps its SLO with one replica lost at ${cost}/h; the cheapest of the "
         f"candidates that do costs ${best.configuration.list_cost_usd_per_h}/h, and a saving below "
@@ -214,6 +224,13 @@ def _serve_at_traced_load(snapshot: CostSnapshot, candidate: Candidate) -> Candi
             stand.serve(gpu, arguments, count - 1, has_histograms=True) if count > 1 else None
         ),
     )
+
+
+def _has_spare(snapshot: CostSnapshot, candidate: Candidate) -> bool:
+    """Whether, with one lost, at most half of the requests that may miss the SLO do."""
+    allowed = 1.0 - snapshot.deployment.slo.attainment_ratio
+    lost = candidate.service_one_lost
+    return lost is not None and 1.0 - lost.slo_attainment_ratio <= allowed / 2
 
 
 def _has_same_hardware(today: Candidate, candidate: Candidate) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ from optiinfra.domain.analysis import (
 )
 from optiinfra.domain.prices import compute_num_instances
 from optiinfra.twin import TWIN_VERSION
-from optiinfra.twin.search import find_fewest
+from optiinfra.twin.search import find_fewest_with_spare
 from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import find_step_ratio_limit
 from optiinfra.twin.uncertainty import (
     COVERAGE_RATIO,
+    HIGH_LEVEL,
+    LOW_LEVEL,
     METHOD,
     NUM_GROUPS,
     compute_step_ratio,
@@ -40,8 +43,6 @@ if TYPE_CHECKING:
 WEEK_S = 7 * 86_400.0
 HOURS_PER_MONTH = 730  # 365 days / 12
 FACTORS = (0.8, 1.2)
-LOW_LEVEL = (1.0 - COVERAGE_RATIO) / 2
-HIGH_LEVEL = 1.0 - LOW_LEVEL
 
 
 def compute_confidence(stand: Stand, gpu: GPU, configuration: Configuration) -> tuple[float, str]:
@@ -76,10 +77,13 @@ def compute_saving_interval(
     slow = snapshot.design_stand.with_step_ratio(ratio)
     arguments = after.configuration.arguments
     limits = snapshot.fleet.limits
-    fewest = find_fewest(lambda n: slow.keeps_slo(gpu, arguments, n), limits.max_replicas - 1)
+    count = find_fewest_with_spare(
+        lambda n: slow.keeps_slo(gpu, arguments, n),
+        low=after.configuration.num_replicas,
+        high=limits.max_replicas,
+    )
     low = min(saving, Decimal(0))  # nothing suffices: the change is taken back
-    if fewest is not None and after.configuration.offer is not None:
-        count = max(fewest + 1, after.configuration.num_replicas)
+    if count is not None and after.configuration.offer is not None:
         shape = Shape(gpu, arguments, (after.configuration.offer,))
         _, cost = shape.find_cheapest_offer(count)
         if cost is not None:
@@ -100,7 +104,9 @@ def compute_monthly_saving(
 ) -> tuple[Decimal | None, str]:
     """The saving per month and what it rests on; None and why where it cannot be said."""
     span_s = snapshot.stand.trace.span_s
-    covered = f"the trace covers {span_s / 3600:.2f} h, {span_s / WEEK_S:.1%} of a week"
+    tenths = math.floor(1000 * span_s / WEEK_S)  # down, so that a week is said of a whole one
+    share = f"{tenths / 10:.1f}%" if tenths else "less than 0.1%"
+    covered = f"the trace covers {_describe_span(span_s)}, {share} of a week"
     if saving is None:
         return None, f"a price is unknown; {covered}"
     if snapshot.fleet.rate_profile:
@@ -153,11 +159,11 @@ def vary_assumptions(
     cost_before = snapshot.today.configuration.list_cost_usd_per_h
     cost_after = after.configuration.list_cost_usd_per_h
     saving = None if cost_before is None or cost_after is None else cost_before - cost_after
+    # The engine refuses what is longer than its context, whatever the assumption.
+    longest = _get_longest(stand, gpu, after.configuration)
     rows: list[Sensitivity] = []
     for axis, scale in ((Axis.LOAD, scale_rate), (Axis.LENGTHS, scale_lengths)):
         for factor in FACTORS:
-            # The engine refuses what is longer than its context, whatever the assumption.
-            longest = _get_longest(stand, gpu, after.configuration)
             trial = stand.with_trace(cap_lengths(scale(stand.trace, factor), longest))
             full, lost = _attain_both(trial, gpu, after.configuration)
             target = stand.slo.attainment_ratio
@@ -175,20 +181,24 @@ def vary_assumptions(
     return tuple(rows)
 
 
-def describe_observed(snapshot: CostSnapshot, after: Candidate) -> tuple[bool, str]:
-    """Whether the new configuration stays inside load and hardware that were observed."""
+def describe_observed(
+    snapshot: CostSnapshot, before: Candidate, after: Candidate
+) -> tuple[bool, str]:
+    """Whether the new configuration stays inside load and hardware that were observed.
+
+    `before` is today at the traced load, which was observed; `after` at the load it is meant for.
+    """
     if snapshot.truth.state is not CalibrationState.CHECKED:
         return False, "outside: nothing was measured on this fleet (uncalibrated)"
-    today = snapshot.today
-    if after.configuration.gpu != today.configuration.gpu:
+    if after.configuration.gpu != before.configuration.gpu:
         return False, f"outside: {after.configuration.gpu} was not observed"
     if (
         after.configuration.arguments.tensor_parallel_size
-        != today.configuration.arguments.tensor_parallel_size
+        != before.configuration.arguments.tensor_parallel_size
     ):
         return False, "outside: this tensor parallel size was not observed"
     lost = after.service_one_lost or after.service
-    seen, reached = today.service.num_running_max, lost.num_running_max
+    seen, reached = before.service.num_running_max, lost.num_running_max
     if reached > seen:
         return False, (
             f"outside: a replica runs up to {reached} requests at once with one lost, today "
@@ -228,12 +238,20 @@ def list_risks(snapshot: CostSnapshot, after: Candidate) -> tuple[str, ...]:
                 f"({offer.instance_type}): losing the instance loses them all."
             )
     if snapshot.deployment.model.is_moe:
-        risks.append(f"The interval is of dense models, this one chooses experts: {METHOD}.")
+        risks.append(
+            "The interval is of dense models; this one is a mixture of experts, for which no error "
+            "was measured."
+        )
     risks.append(
-        f"The trace covers {snapshot.stand.trace.span_s / 3600:.2f} h; peaks outside it were not "
-        "simulated."
+        f"The trace covers {_describe_span(snapshot.stand.trace.span_s)}; peaks outside it were "
+        "not simulated."
     )
     return tuple(risks)
+
+
+def _describe_span(span_s: float) -> str:
+    """A stretch of time in hours, or in minutes below two hours."""
+    return f"{span_s / 60:.1f} minutes" if span_s < 7200 else f"{span_s / 3600:.1f} hours"  # noqa: PLR2004
 
 
 def compute_digest(
