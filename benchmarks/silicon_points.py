@@ -7,6 +7,9 @@ aiconfigurator (Apache-2.0, 095f58a5). Taken: dense models of the catalogue in b
 tensor parallel group of at most 8 GPUs; duplicates are merged by their median. Left out, and
 counted: 4-bit floats, mixtures of experts, data parallel attention, GPUs not in the catalogue.
 
+A blank quantization (two of the seven groups) is taken as bf16; by the source it may also mean
+"not recorded". Qwen3-32B on SGLang, the slowest group beside the prediction, is one of them.
+
 Closed loop with B clients: TPOT = decode step of B requests at half output
 + (B - 1) / output tokens * prefill step of one prompt (decision science, section 1).
 

@@ -44,6 +44,7 @@ class AnalysisRequest:
     prometheus: str | None = None
     start: str | None = None
     end: str | None = None
+    served_model: str | None = None  # which model's series, where a Prometheus has several
     measured: str | None = None  # a file, or the URL of a Prometheus
     seed: int = 0
     report: Path | None = None
@@ -115,7 +116,7 @@ def analyze(
     )
     measurements: dict[str, Measurement] = {}
     if isinstance(measured, (str, Path)):
-        measurements = _read_measured(str(measured), fleet, None, None, now=datetime.now(UTC))
+        measurements = _read_measured(str(measured), fleet, None, now=datetime.now(UTC))
     elif measured is not None:
         measurements = {_get_only_deployment(fleet, "measured"): measured}
     request = AnalysisRequest(fleet=Path(fleet.source), seed=seed, num_workers=num_workers)
@@ -223,7 +224,7 @@ def _compute(
     """The pure job on a pool of threads; the compiled simulator lets go of the interpreter."""
     from optiinfra.orchestrator.analysis import analyze as analyze_values
 
-    workers = request.num_workers or len(os.sched_getaffinity(0))
+    workers = request.num_workers or _count_cores()
     with ThreadPoolExecutor(max(1, min(workers, MAX_WORKERS))) as pool:
         try:
             return analyze_values(
@@ -240,6 +241,13 @@ def _compute(
 
             locate_error(error, request.fleet)
             raise
+
+
+def _count_cores() -> int:
+    """Cores that this process may use; all of them where the platform does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _read_price_book(path: Path | None) -> PriceBook:
@@ -268,7 +276,7 @@ def _read_inputs(
         trace_format = None if chosen is None else TraceFormat(chosen)
         traces = read_traces(request.trace, trace_format=trace_format)
     elif request.prometheus is not None:
-        traces = {None: _fetch_traffic(request, now=now)}
+        traces = {None: _fetch_traffic(request, fleet, now=now)}
     else:
         raise InputError(
             "there is no traffic to analyse.",
@@ -277,35 +285,42 @@ def _read_inputs(
         )
     measurements: dict[str, Measurement] = {}
     if request.measured is not None:
-        measurements = _read_measured(request.measured, fleet, request.start, request.end, now=now)
+        measurements = _read_measured(request.measured, fleet, request, now=now)
     return fleet, traces, measurements
 
 
-def _fetch_traffic(request: AnalysisRequest, *, now: datetime) -> Trace:
+def _fetch_traffic(request: AnalysisRequest, fleet: Fleet, *, now: datetime) -> Trace:
     from optiinfra.adapters.prometheus import fetch_traffic, read_instant
 
     assert request.prometheus is not None  # noqa: S101 - the caller checked
+    engines = {deployment.arguments.engine.value for deployment in fleet.deployments}
     return fetch_traffic(
         request.prometheus,
         read_instant(request.start or DEFAULT_RANGE, now=now, field="--start"),
         read_instant(request.end or "now", now=now, field="--end"),
         seed=request.seed,
+        model_name=request.served_model,
+        engine=engines.pop() if len(engines) == 1 else None,
     )
 
 
 def _read_measured(
-    source: str, fleet: Fleet, start: str | None, end: str | None, *, now: datetime
+    source: str, fleet: Fleet, request: AnalysisRequest | None, *, now: datetime
 ) -> dict[str, Measurement]:
     """What today's fleet was measured to do, under the name of its only deployment."""
     name = _get_only_deployment(fleet, "--measured")
     if source.startswith(("http://", "https://")):
         from optiinfra.adapters.prometheus import fetch_measurement, read_instant
 
+        start = (request.start if request else None) or DEFAULT_RANGE
+        end = (request.end if request else None) or "now"
         return {
             name: fetch_measurement(
                 source,
-                read_instant(start or DEFAULT_RANGE, now=now, field="--start"),
-                read_instant(end or "now", now=now, field="--end"),
+                read_instant(start, now=now, field="--start"),
+                read_instant(end, now=now, field="--end"),
+                model_name=request.served_model if request else None,
+                engine=fleet.deployments[0].arguments.engine.value,
             )
         }
     from optiinfra.adapters.bench_reports import read_measurement

@@ -39,6 +39,10 @@ class LatencySeries:
         quantile = self.quantiles.get(percent)
         return None if quantile is None else quantile.value
 
+    def get_edges(self, name: str) -> dict[str, tuple[float, float]]:
+        """Edges of the buckets, by the field of a Measurement: `name` and the percentile."""
+        return {f"{name}_p{p}": (q.low, q.high) for p, q in self.quantiles.items()}
+
     @property
     def notes(self) -> tuple[str, ...]:
         """How coarse the quantiles are."""
@@ -105,6 +109,7 @@ def fetch_measurement(
             kv_note,
         ),
         is_tpot_per_token=itl.mean_s is not None,
+        bucket_edges=ttft.get_edges("ttft_s") | tpot.get_edges("tpot_s"),
     )
 
 
@@ -142,24 +147,17 @@ def _fetch_rate(window: Window, name: str | None) -> float | None:
 
 
 def _fetch_kv_usage(window: Window) -> tuple[float | None, str]:
-    """Mean over the time in which a replica has work, as the twin counts it."""
+    """Mean over replicas and all the time, as Measurement has it."""
     usage = find_gauge(window.engine.kv_usage, window.names)
-    running = find_gauge(window.engine.running, window.names)
     if usage is None:
         return None, "KV-cache usage is unknown: the engine exports none"
     step_s = max(_SMALLEST_SUBQUERY_STEP_S, window.span_s / _SUBQUERY_POINTS)
-    selector = window.selector
-    gauge = f"{usage}{selector}"
-    note = f"{usage} is averaged over all the time, idle time included"
-    if running is not None:
-        gauge = f"({gauge} and {running}{selector} > 0)"
-        note = f"{usage} is averaged over samples in which the replica had requests running"
-    samples = f"{gauge}[$range:{round(step_s)}s]"
+    samples = f"{usage}{window.selector}[$range:{round(step_s)}s]"
     promql = f"sum(sum_over_time({samples})) / sum(count_over_time({samples}))"
     mean = read_scalar(window.query(promql))
     if mean is None or not 0.0 <= mean <= 1.0:
         return None, f"KV-cache usage is unknown: {usage} gives {mean}"
-    return mean, note
+    return mean, f"{usage} is averaged over all the time, idle time included"
 
 
 def _describe_tpot(tpot: LatencySeries, itl: LatencySeries) -> str:

@@ -17,15 +17,14 @@ class EngineMetrics:
     tpot: tuple[str, ...]  # a value a request
     itl: tuple[str, ...]  # a value a token
     e2e: tuple[str, ...]  # … to here
-    kv_usage: tuple[str, ...]  # gauges, 0..1
-    running: tuple[str, ...]
+    kv_usage: tuple[str, ...]  # gauge, 0..1
     model_label: str | None = "model_name"
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every name of this engine."""
         groups = (self.prompt_tokens, self.output_tokens, self.ttft, self.tpot, self.itl, self.e2e)
-        return tuple(name for group in (*groups, self.kv_usage, self.running) for name in group)
+        return tuple(name for group in (*groups, self.kv_usage) for name in group)
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -43,7 +42,6 @@ ENGINES = (
         itl=_both("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
         e2e=_both("vllm:e2e_request_latency_seconds"),
         kv_usage=_both("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
-        running=_both("vllm:num_requests_running"),
     ),
     EngineMetrics(
         engine="sglang",
@@ -54,7 +52,6 @@ ENGINES = (
         itl=_both("sglang:inter_token_latency_seconds"),
         e2e=_both("sglang:e2e_request_latency_seconds"),
         kv_usage=_both("sglang:token_usage"),
-        running=_both("sglang:num_running_reqs"),
     ),
     EngineMetrics(
         # no first-token histogram, and its time per token has the prefill in it
@@ -66,7 +63,6 @@ ENGINES = (
         itl=(),
         e2e=("tgi_request_duration",),
         kv_usage=(),
-        running=(),
         model_label=None,
     ),
 )

@@ -162,7 +162,7 @@ def _choose_engine(server: Prometheus, names: frozenset[str], wanted: str | None
     if len(engines) > 1:
         raise InputError(
             f"Prometheus at {server.name} has metrics of {', '.join(engines)}.",
-            remedy="Name the engine.",
+            remedy="Describe one engine a fleet file; its name chooses the series.",
         )
     return next(iter(engines.values()))
 
@@ -176,7 +176,7 @@ def _choose_model(server: Prometheus, models: list[str], wanted: str | None) -> 
     if wanted is None and len(models) > 1:
         raise InputError(
             f"Prometheus at {server.name} has metrics of {len(models)} models.",
-            remedy=f"Name one of {', '.join(models[:20])}.",
+            remedy=f"Name one with --served-model: {', '.join(models[:20])}.",
         )
     return wanted or (models[0] if models else None)
 

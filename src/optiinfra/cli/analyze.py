@@ -28,6 +28,9 @@ def analyze(
         str | None, typer.Option(help="Prometheus URL to draw traffic from, without a trace.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Start of the Prometheus range.")] = None,
+    served_model: Annotated[
+        str | None, typer.Option(help="Which model's series, where a Prometheus has several.")
+    ] = None,
     end: Annotated[str | None, typer.Option(help="End of the Prometheus range.")] = None,
     measured: Annotated[
         str | None,
@@ -65,6 +68,7 @@ def analyze(
         trace=trace,
         trace_format=trace_format,
         prometheus=prometheus,
+        served_model=served_model,
         start=start,
         end=end,
         measured=measured,

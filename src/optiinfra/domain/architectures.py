@@ -90,8 +90,13 @@ class Architecture:
         shared = self.num_moe_layers * (
             self.num_shared_experts * self.expert_params + self.hidden_size * self.num_experts
         )
-        head = self.vocab_size * self.hidden_size
-        return self.num_layers * self.attention_params_per_layer + mlp + shared + head
+        attention = self.num_layers * self.attention_params_per_layer
+        return attention + mlp + shared + self.head_params
+
+    @property
+    def head_params(self) -> int:
+        """Weights of the head, which turns a sequence's last token into logits."""
+        return self.vocab_size * self.hidden_size
 
     @property
     def routed_params(self) -> int:

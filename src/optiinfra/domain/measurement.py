@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,9 @@ class Measurement:
     `rate_per_s` is the offered load at which they were taken; `source` names file or URL and tool.
     TPOT is a mean per request and then over requests, unless `is_tpot_per_token`: then its mean
     weighs every gap between tokens alike (long answers count more) and its quantiles are unknown.
+    KV-cache usage is a mean over replicas and all the time, idle time included. `bucket_edges` are
+    the ends between which a quantile read from a histogram lies, by the name of its field: where
+    it lies between them was not measured.
     """
 
     source: str
@@ -37,6 +41,7 @@ class Measurement:
     num_requests: int | None = None
     notes: tuple[str, ...] = ()
     is_tpot_per_token: bool = False
+    bucket_edges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optiinfra.twin.step_time import GIB, get_kv_bytes_per_token, get_weight_bytes
+from optiinfra.twin.step_time import (
+    GIB,
+    compute_dense_bytes,
+    get_kv_bytes_per_token,
+    get_weight_bytes,
+)
 
 if TYPE_CHECKING:
     from optiinfra.domain.architectures import Architecture
@@ -47,7 +52,8 @@ def compute_memory_plan(
     weight = get_weight_bytes(architecture, arguments)
     embedding = architecture.embedding_params * 2.0
     weights = (
-        architecture.dense_params * weight + architecture.routed_params * weight / expert_ranks
+        compute_dense_bytes(architecture, arguments)
+        + architecture.routed_params * weight / expert_ranks
     ) / (tp * pp) + embedding / tp
     width = (
         6 * architecture.hidden_size

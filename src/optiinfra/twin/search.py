@@ -72,9 +72,7 @@ def explore(shape: Shape, stand: Stand, limits: Limits) -> list[Candidate]:
         lost = serve(num_replicas - 1) if num_replicas > 1 else None
         return judge_candidate(shape, num_replicas, serve(num_replicas), lost, stand.slo)
 
-    num_replicas = find_fewest_with_spare(
-        keeps, low=limits.min_replicas, high=limits.max_replicas
-    )
+    num_replicas = find_fewest_with_spare(keeps, low=limits.min_replicas, high=limits.max_replicas)
     if num_replicas is None:
         return [judge(limits.min_replicas)]
     counts = [num_replicas]
@@ -83,9 +81,7 @@ def explore(shape: Shape, stand: Stand, limits: Limits) -> list[Candidate]:
     return [judge(count) for count in counts]
 
 
-def find_fewest_with_spare(
-    keeps: Callable[[int], bool], *, low: int, high: int
-) -> int | None:
+def find_fewest_with_spare(keeps: Callable[[int], bool], *, low: int, high: int) -> int | None:
     """Fewest replicas in `low` .. `high` that keep the SLO, also with one lost; None: none do.
 
     A larger fleet need not serve better in a simulation: from the count that bisection finds, it

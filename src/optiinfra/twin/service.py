@@ -44,8 +44,14 @@ def compute_latencies(
 def compute_attainment(trace: Trace, simulation: Simulation, slo: SLOTarget) -> float:
     """Share of requests that met both objectives; one output token counts for TTFT only."""
     ttft_s, tpot_s, has_tpot = compute_latencies(trace, simulation)
-    is_met = ttft_s <= slo.ttft_s
-    is_met[has_tpot] &= tpot_s <= slo.tpot_s
+    return _compute_joint_attainment(ttft_s <= slo.ttft_s, tpot_s <= slo.tpot_s, has_tpot)
+
+
+def _compute_joint_attainment(
+    is_ttft_met: NDArray[np.bool_], is_tpot_met: NDArray[np.bool_], has_tpot: NDArray[np.bool_]
+) -> float:
+    is_met = is_ttft_met.copy()
+    is_met[has_tpot] &= is_tpot_met
     return float(is_met.mean())
 
 
@@ -69,8 +75,7 @@ def summarize_service(
     ttft_s, tpot_s, has_tpot = compute_latencies(trace, simulation)
     is_ttft_met = ttft_s <= slo.ttft_s
     is_tpot_met = tpot_s <= slo.tpot_s
-    is_met = is_ttft_met.copy()
-    is_met[has_tpot] &= is_tpot_met
+    attainment = _compute_joint_attainment(is_ttft_met, is_tpot_met, has_tpot)
     stats = simulation.stats
     busy_s = float(stats[:, engine.STAT_BUSY_S].sum())
     span_s = float(simulation.finished_s.max())
@@ -84,10 +89,9 @@ def summarize_service(
         queue_s=summarize_values(simulation.first_scheduled_s - trace.arrival_s),
         ttft_attainment_ratio=float(is_ttft_met.mean()),
         tpot_attainment_ratio=float(is_tpot_met.mean()) if tpot_s.size else 1.0,
-        slo_attainment_ratio=float(is_met.mean()),
-        goodput_per_s=float(is_met.mean() * trace.rate_per_s)
-        if trace.span_s > 0
-        else float(is_met.sum()) / span_s,
+        slo_attainment_ratio=attainment,
+        goodput_per_s=attainment
+        * (trace.rate_per_s if trace.span_s > 0 else trace.num_requests / span_s),
         output_tokens_per_s=float(trace.output_tokens.sum(dtype=np.int64)) / span_s,
         kv_cache_usage_ratio_mean=kv_tokens_mean / plan.kv_capacity_tokens,
         kv_cache_usage_ratio_max=float(stats[:, engine.STAT_BLOCKS_MAX].max()) / plan.num_kv_blocks,

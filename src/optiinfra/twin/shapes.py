@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optiinfra.domain.engine_flags import FLAGS, set_arguments
+from optiinfra.domain.engine_defaults import get_defaults
+from optiinfra.domain.engine_flags import ARGUMENT_FIELDS, FLAGS, set_arguments
 from optiinfra.domain.prices import PurchaseOption, compute_list_cost_usd_per_h
 from optiinfra.twin.memory import compute_memory_plan
 from optiinfra.twin.replicas import DoesNotFitError, check_fit
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from typing import Any
 
     from optiinfra.domain.engine_arguments import EngineArguments
     from optiinfra.domain.fleet import Deployment, Fleet
@@ -174,7 +176,8 @@ def _list_parallel_sizes(
     sizes: list[int] = []
     reason = f"no instance with {own} GPUs is sold"
     for size in sorted({*TENSOR_PARALLEL_SIZES, own}):
-        if size > largest or deployment.model.num_attention_heads % size:
+        num_gpus = size * deployment.arguments.data_parallel_size
+        if num_gpus > largest or deployment.model.num_attention_heads % size:
             continue
         arguments = _set_changed(deployment, gpu, tensor_parallel_size=size)
         smallest = _vary_batch(arguments, deployment, gpu)[0]
@@ -187,13 +190,41 @@ def _list_parallel_sizes(
 
 
 def _set_changed(deployment: Deployment, gpu: GPU, **values: int) -> EngineArguments:
-    """Today's arguments with values set; on another GPU, with other defaults, the batch is said."""
+    """Today's arguments with values set; on another GPU, with other defaults, the batch is said.
+
+    So is what was left to the engine and what it would now set otherwise, such as the share of
+    memory that SGLang derives from GPU, ranks and chunk.
+    """
     own = deployment.arguments
     said = () if gpu.name == deployment.gpu.name else ("max_num_seqs", "max_num_batched_tokens")
     changed = {
         name: value for name, value in values.items() if name in said or getattr(own, name) != value
     }
-    return set_arguments(own, **changed)
+    arguments = set_arguments(own, **changed)
+    if not arguments.assumed:
+        return arguments
+    today = _get_defaults(deployment, deployment.gpu, own)
+    then = _get_defaults(deployment, gpu, arguments)
+    moved = [
+        flag.field
+        for flag in FLAGS[own.engine]
+        if flag.field in arguments.assumed and today[flag.field] != then[flag.field]
+    ]
+    return set_arguments(arguments, **{name: getattr(arguments, name) for name in moved})
+
+
+def _get_defaults(deployment: Deployment, gpu: GPU, arguments: EngineArguments) -> dict[str, Any]:
+    """What the engine sets itself where only the arguments that are not assumed are given."""
+    given = {
+        name: getattr(arguments, name) for name in ARGUMENT_FIELDS if name not in arguments.assumed
+    }
+    return get_defaults(
+        arguments.engine,
+        version=arguments.version,
+        gpu=gpu,
+        architecture=deployment.model,
+        given=given,
+    )
 
 
 def _vary_batch(base: EngineArguments, deployment: Deployment, gpu: GPU) -> list[EngineArguments]:

@@ -151,13 +151,22 @@ def get_weight_bytes(architecture: Architecture, arguments: EngineArguments) -> 
     """
     quantization = arguments.quantization or architecture.native_quantization
     if quantization is None:
-        return 4.0 if arguments.dtype == "float32" else 2.0
+        return 2.0
     key = quantization.lower().replace("_marlin", "").replace("-", "_")
     for name, size in WEIGHT_BYTES.items():
         if key.startswith(name) or key.endswith(name):
             return size
     message = f"quantization {quantization} is not known; known: {', '.join(WEIGHT_BYTES)}"
     raise ValueError(message)
+
+
+def compute_dense_bytes(architecture: Architecture, arguments: EngineArguments) -> float:
+    """Bytes of the weights that every token passes, all ranks together.
+
+    The head stays in 16 bits: engines quantise the linear layers, not the head.
+    """
+    body = architecture.dense_params - architecture.head_params
+    return body * get_weight_bytes(architecture, arguments) + architecture.head_params * 2.0
 
 
 def get_kv_bytes_per_token(architecture: Architecture, arguments: EngineArguments) -> float:
@@ -191,8 +200,8 @@ def build_step_time_model(
     if weight_bytes == 1.0 and gpu.fp8_flops is not None:
         flops_peak = gpu.fp8_flops
     flops = flops_peak * gpu.achievable_flops_ratio * constants.flops_share
-    head = architecture.vocab_size * architecture.hidden_size
-    active = architecture.dense_params - head
+    head_flops = gpu.bf16_flops * gpu.achievable_flops_ratio * constants.flops_share
+    active = architecture.dense_params - architecture.head_params
     active += (
         architecture.num_moe_layers
         * architecture.num_experts_per_token
@@ -208,7 +217,7 @@ def build_step_time_model(
     return StepTimeModel(
         fixed_s=constants.fixed_s,
         per_sequence_s=constants.per_sequence_s,
-        dense_weights_s=architecture.dense_params * weight_bytes / tp / bandwidth,
+        dense_weights_s=compute_dense_bytes(architecture, arguments) / tp / bandwidth,
         routed_weights_s=architecture.routed_params
         * weight_bytes
         / (tp * expert_ranks)
@@ -216,7 +225,7 @@ def build_step_time_model(
         expert_miss_ratio=miss,
         expert_tokens_factor=float(expert_ranks),
         per_token_s=2.0 * active / tp / flops,
-        per_logit_s=2.0 * head / tp / flops,
+        per_logit_s=2.0 * architecture.head_params / tp / head_flops,
         per_context_token_s=_get_decode_attention_s(architecture, gpu, arguments, constants),
         per_attention_pair_s=_get_pair_flops(architecture)
         / tp

@@ -33,7 +33,8 @@ def compare(stand: Stand, deployment: Deployment, measurement: Measurement | Non
     """Today's configuration, simulated, beside what was measured; the range is over step times.
 
     The state is DISAGREES when any figure lies outside its interval, UNCALIBRATED when there is no
-    measurement or it has no figure to compare.
+    measurement or it has no figure to compare. A quantile known only by its histogram's bucket is
+    inside where any of the bucket is.
     """
     if measurement is None:
         return UNCALIBRATED
@@ -60,13 +61,14 @@ def compare(stand: Stand, deployment: Deployment, measurement: Measurement | Non
         range_ = [v for v in (value, *(end[metric] for end in ends)) if v is not None]
         allowance = FRONT_END_S if metric.startswith(("ttft", "e2e")) else 0.0
         interval = Interval(min(range_), max(range_) + allowance, COVERAGE_RATIO, METHOD)
+        low, high = measurement.bucket_edges.get(metric, (measured, measured))
         comparisons.append(
             MeasuredComparison(
                 metric=metric,
                 predicted=value,
                 measured=measured,
                 interval=interval,
-                is_inside=interval.low <= measured <= interval.high,
+                is_inside=interval.low <= high and low <= interval.high,
                 source=measurement.source,
             )
         )

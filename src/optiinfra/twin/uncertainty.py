@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 21)
 STEP_RATIO_QUANTILES: NDArray[np.float64] = np.array(
     [
-        *(0.363, 0.416, 0.544, 0.649, 0.736, 0.803, 0.860),
-        *(0.884, 0.917, 0.936, 0.958, 0.977, 1.003, 1.027),
-        *(1.054, 1.094, 1.133, 1.183, 1.241, 1.345, 1.782),
+        *(0.363, 0.415, 0.541, 0.648, 0.735, 0.802, 0.858),
+        *(0.884, 0.916, 0.934, 0.953, 0.970, 0.995, 1.022),
+        *(1.051, 1.083, 1.130, 1.176, 1.239, 1.338, 1.778),
     ]
 )
 NUM_GROUPS = 7  # (model, GPU, engine) groups among the points; points of one group err alike

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 _HISTOGRAM = re.compile(r"(sum by \(le\) |sum)\(increase\((.+?)_(bucket|sum|count)\{(.*?)\}\[")
 _COUNTED = re.compile(r"max\(count_over_time\(([a-z_:]+)\{")
-_GAUGE = re.compile(r"sum\(sum_over_time\(\(?([a-z_:]+)\{")
+_GAUGE = re.compile(r"sum\(sum_over_time\(([a-z_:]+)\{")
 
 
 @dataclass

@@ -29,7 +29,7 @@ VLLM = {
     "vllm:inter_token_latency_seconds": Histogram(["1.0", "+Inf"], [[1, 0]] * 10, 9.0),
     "vllm:e2e_request_latency_seconds": E2E,
 }
-GAUGES = {"vllm:kv_cache_usage_perc": 0.42, "vllm:num_requests_running": 7.0}
+GAUGES = {"vllm:kv_cache_usage_perc": 0.42}
 
 
 @pytest.fixture(autouse=True)
@@ -119,10 +119,16 @@ def test_measurement(url: str) -> None:
     assert measurement.tpot_s_p50 == pytest.approx(0.025)
     assert measurement.e2e_s_mean == pytest.approx(3.5)
     assert measurement.kv_cache_usage_ratio_mean == 0.42
+    assert "idle time included" in " ".join(measurement.notes)
     assert measurement.rate_per_s == pytest.approx(1000 / 600)
     assert measurement.num_requests == 1000
     assert not measurement.is_tpot_per_token
     assert "p95 in 0.1 to 0.5 s" in " ".join(measurement.notes)
+    assert measurement.bucket_edges["ttft_s_p95"] == (0.1, 0.5)
+    assert all(
+        low <= getattr(measurement, name) <= high
+        for name, (low, high) in measurement.bucket_edges.items()
+    )
 
 
 def test_a_quantile_above_the_last_edge_is_unknown(fake: FakePrometheus, url: str) -> None:
@@ -183,7 +189,7 @@ def test_sglang_names(fake: FakePrometheus, url: str) -> None:
         "sglang:time_to_first_token_seconds": TTFT,
         "sglang:inter_token_latency_seconds": TPOT,
     }
-    fake.gauges = {"sglang:token_usage": 0.5, "sglang:num_running_reqs": 1.0}
+    fake.gauges = {"sglang:token_usage": 0.5}
     measurement = fetch_measurement(url, START, END)
     assert measurement.is_tpot_per_token
     assert measurement.kv_cache_usage_ratio_mean == 0.5

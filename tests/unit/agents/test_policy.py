@@ -190,7 +190,7 @@ def test_the_same_configuration_on_a_cheaper_instance_is_called_that() -> None:
     (recommendation,) = plan(make_snapshot(make_fleet(deployment, offers=(cheap,))))
     assert [line.flag for line in recommendation.change] == ["instance"]
     assert recommendation.title == (
-        "Run the 2 replicas of chat on other h1 instead of my-cloud one-h100-sxm"
+        "Run the 2 replicas of chat on other h1 instead of my-cloud one-h100-sxm (reserved)"
     )
 
 
@@ -242,7 +242,7 @@ def test_without_todays_price_other_gpu_types_do_not_help() -> None:
     snapshot = make_snapshot(fleet)
     assert any(c.verdict is Verdict.KEEPS_SLO for c in snapshot.candidates)
     assert plan(snapshot) == ()
-    assert explain_none(snapshot).startswith("No configuration on today's GPU type")
+    assert "with one replica lost" in explain_none(snapshot)  # not: "with fewer GPUs"
 
 
 def test_a_type_without_a_price_is_never_proposed() -> None:

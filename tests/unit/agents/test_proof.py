@@ -212,9 +212,7 @@ def test_inside_or_outside_what_was_observed() -> None:
     assert not is_inside  # one replica takes what four shared
     assert note.startswith("outside: a replica runs up to ")
     busy = replace(snapshot.today.service, num_running_max=10_000)
-    seen = replace(
-        recommendation, before=replace(recommendation.before, service=busy)
-    )
+    seen = replace(recommendation, before=replace(recommendation.before, service=busy))
     assert observe(checked, seen)[0]
     moved = plan(replace(make_mixed_snapshot(), truth=CHECKED))[0]
     assert not moved.is_interpolated

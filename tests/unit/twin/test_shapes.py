@@ -19,7 +19,8 @@ from tests.factories.fleet import (
 )
 
 from optiinfra.domain.engine_arguments import Engine, EngineArguments
-from optiinfra.domain.engine_flags import diff_arguments, set_arguments
+from optiinfra.domain.engine_defaults import resolve_arguments
+from optiinfra.domain.engine_flags import ARGUMENT_FIELDS, diff_arguments, set_arguments
 from optiinfra.domain.fleet import Deployment, Fleet, Limits
 from optiinfra.domain.prices import Offer, PurchaseOption
 from optiinfra.twin.shapes import RuledOut, Shape, describe, find_obstacle, list_shapes
@@ -115,6 +116,32 @@ def test_another_gpu_type_gets_the_batch_said_explicitly() -> None:
     assert flags == [("--max-num-seqs", "256"), ("--max-num-batched-tokens", "2048")]
 
 
+@pytest.mark.parametrize("gpu", ["H100-SXM", "L40S"])
+def test_a_default_that_moves_is_written_out(gpu: str) -> None:
+    """SGLang derives its share of memory from GPU and chunk: what was simulated must be said."""
+    arguments = resolve_arguments(
+        Engine.SGLANG,
+        version="0.5.5",
+        given={"max_model_len": 8_192},
+        gpu=make_gpu(),
+        architecture=make_architecture(),
+    )
+    deployment = make_deployment(arguments=arguments)
+    shapes, _ = list_for(deployment, gpus=TWO_TYPES)
+    others = [s.arguments for s in shapes if s.gpu.name == gpu and s.arguments != arguments]
+    assert others
+    for changed in others:
+        said = {name for name in ARGUMENT_FIELDS if name not in changed.assumed}
+        started = resolve_arguments(
+            Engine.SGLANG,
+            version="0.5.5",
+            given={name: getattr(changed, name) for name in said},
+            gpu=make_gpu(gpu),
+            architecture=deployment.model,
+        )
+        assert started == changed  # the engine, started so, is the one that was simulated
+
+
 def test_limits_on_gpus_clouds_and_regions() -> None:
     deployment = make_deployment(offer=None)
     offers = (
@@ -193,6 +220,16 @@ def test_parallel_sizes_are_the_two_smallest_that_fit_and_todays_own() -> None:
     assert shapes == []
     assert ruled_out[0].what == "H100-SXM"
     assert "weights and reserve need" in ruled_out[0].reason
+
+
+def test_ranks_of_all_data_parallel_groups_share_an_instance() -> None:
+    arguments = make_arguments(data_parallel_size=4)
+    offer = make_book("H100-SXM", "a", "32.00", 8)
+    shapes, _ = list_for(make_deployment(arguments=arguments, offer=None), offers=(offer,))
+    assert {s.arguments.tensor_parallel_size for s in shapes} == {1, 2}
+    offer = make_book("H100-SXM", "a", "16.00", 4)
+    shapes, _ = list_for(make_deployment(arguments=arguments, offer=None), offers=(offer,))
+    assert {s.arguments.tensor_parallel_size for s in shapes} == {1}
 
 
 def test_a_gpu_without_bfloat16_is_ruled_out_unless_the_engine_runs_in_half() -> None:

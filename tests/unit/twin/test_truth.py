@@ -79,6 +79,21 @@ def test_the_interval_is_over_slow_and_fast_steps_and_what_lies_before_the_engin
     assert intervals["ttft_s_p95"].high == pytest.approx(slow.ttft_s.p95 + FRONT_END_S)
 
 
+def test_a_quantile_from_a_histogram_agrees_where_its_bucket_does() -> None:
+    """All between 10 and 25 ms, say; the interpolated middle of the bucket is not a measurement."""
+    assert SERVICE.tpot_s.p50 is not None
+    truly = SERVICE.tpot_s.p50
+    edges = {"tpot_s_p50": (0.8 * truly, 6.0 * truly)}
+    measured = replace(AGREEING, tpot_s_p50=3.4 * truly)
+    assert compare(STAND, DEPLOYMENT, measured).state is CalibrationState.DISAGREES
+    coarse = replace(measured, bucket_edges=edges)
+    assert compare(STAND, DEPLOYMENT, coarse).state is CalibrationState.CHECKED
+    beyond = replace(measured, bucket_edges={"tpot_s_p50": (3.0 * truly, 6.0 * truly)})
+    truth = compare(STAND, DEPLOYMENT, beyond)
+    assert truth.state is CalibrationState.DISAGREES
+    assert truth.likely_causes[0].startswith("Tokens come slower")
+
+
 @pytest.mark.parametrize(
     ("metric", "factor", "words"),
     [

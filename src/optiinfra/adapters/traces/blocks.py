@@ -68,11 +68,6 @@ class TextFile:
     head: bytes
     is_gzip: bool
 
-    @property
-    def has_whole_head(self) -> bool:
-        """Whether `head` is the whole file."""
-        return len(self.head) < HEAD_BYTES - len(codecs.BOM_UTF8)
-
     def iter_blocks(self, *, num_bytes_skipped: int = 0, first_line: int = 1) -> Iterator[Block]:
         """Whole lines after `num_bytes_skipped` bytes; `first_line` is the first one's number."""
         carry, line, num_bytes = b"", first_line, 0
