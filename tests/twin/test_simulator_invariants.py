@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.factories.fleet import make_step_time_model
 from tests.twin.small_workloads import Workload, draw_workload, make_llama_model, run_compiled
 
+from optiinfra.twin.compiled_step import step_s
 from optiinfra.twin.engine_simulator import (
     STAT_BLOCKS_MAX,
     STAT_BUSY_S,
@@ -22,7 +23,6 @@ from optiinfra.twin.engine_simulator import (
     STAT_RUNNING_MAX,
     STAT_RUNNING_S,
     STAT_STEPS,
-    _step_s,
 )
 from optiinfra.twin.step_time import StepTimeModel, compute_step_s
 
@@ -164,7 +164,7 @@ def test_the_compiled_step_equals_the_plain_one(
     names = [field.name for field in fields(StepTimeModel) if field.name != "scale"]
     model = make_step_time_model(**dict(zip(names, values, strict=True)))
     model = replace(model, expert_miss_ratio=miss, scale=scale)
-    compiled = _step_s(model.to_array(), decodes, context, prefill, prefills, pairs)
+    compiled = step_s(model.to_array(), decodes, context, prefill, prefills, pairs)
     plain = compute_step_s(
         model,
         num_decodes=decodes,

@@ -31,6 +31,7 @@ from optiinfra.twin.block_pool import (
     release_blocks,
     take_blocks,
 )
+from optiinfra.twin.compiled_step import step_s
 from optiinfra.twin.finish_heap import remove as heap_remove
 from optiinfra.twin.finish_heap import sift_up
 
@@ -50,25 +51,6 @@ STAT_PREFILL_TOKENS = 8
 STAT_HIT_TOKENS = 9
 STAT_END_S = 10
 NUM_STATS = 11
-
-
-@njit(cache=True, nogil=True)
-def _step_s(
-    c: NDArray[np.float64], decodes: int, context: int, prefill: int, prefills: int, pairs: float
-) -> float:
-    """Seconds of one step; equals `step_time.compute_step_s` on the coefficients `c`."""
-    tokens = decodes + prefill
-    sequences = decodes + prefills
-    read = c[2]
-    if c[3] > 0.0:
-        read += c[3] * (1.0 - c[4] ** (tokens * c[5]))
-    flops = c[6] * tokens + c[7] * sequences
-    r2 = read * read
-    f2 = flops * flops
-    linear: float = math.sqrt(math.sqrt(r2 * r2 + f2 * f2))
-    overhead = c[0] + c[1] * sequences + c[10] + c[11] * tokens
-    seconds: float = overhead + linear + c[8] * context + c[9] * pairs
-    return seconds
 
 
 @njit(cache=True, nogil=True)
@@ -282,7 +264,7 @@ def simulate_replica(
         # The step itself, or a run of equal ones.
         stats[STAT_RUNNING_MAX] = max(stats[STAT_RUNNING_MAX], num_running)
         reading = context + num_decoding
-        t = _step_s(coefficients, num_decoding, reading + past, prefill, prefills, pairs)
+        t = step_s(coefficients, num_decoding, reading + past, prefill, prefills, pairs)
         resident = reading + partial_kv - pool[SHARED] * block
         k = 1
         growth = 0.0
