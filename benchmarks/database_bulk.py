@@ -25,10 +25,11 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from optiinfra.database import migrate
-from optiinfra.database.bulk import Series, copy_resource_samples
+from optiinfra.database.bulk import copy_resource_samples
 from optiinfra.database.driver import connecting
 from optiinfra.database.engine import make_engine
 from optiinfra.database.models import ResourceMetric
+from optiinfra.database.series import Series
 from optiinfra.domain.enums import ResourceType
 from optiinfra.embedded.postgres import running
 

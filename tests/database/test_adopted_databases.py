@@ -157,7 +157,7 @@ def test_no_row_is_lost(elsewhere_url: str) -> None:
                 WHERE action = 'quarantined' GROUP BY 1""")
         )
         aside = {row[0]: row[1] for row in quarantined}
-    assert before == {table: number + aside.get(table, 0) for table, number in after.items()}
+    assert before == {table: after[table] + aside.get(table, 0) for table in before}
     assert aside == {
         "agent_metrics": 1,
         "approvals": 1,
@@ -229,7 +229,7 @@ def test_going_back_refuses_a_loss_until_it_is_accepted(elsewhere_url: str) -> N
     with pytest.raises(DatabaseError, match="would lose") as caught:
         migrate.downgrade(elsewhere_url, LAST)
     assert "--accept-loss" in caught.value.remedy
-    assert migrate.current(elsewhere_url) == "011_api_key_digests"
+    assert migrate.current(elsewhere_url) == migrate.list_revisions()[-1]
     migrate.downgrade(elsewhere_url, LAST, accept_loss=True)
     assert migrate.current(elsewhere_url) == LAST
     keys = fetch(elsewhere_url, "SELECT DISTINCT left(api_key, 9) FROM customers")

@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.factories.core import make_agent, make_customer
 
-from optiinfra.database.bulk import (
-    AgentSeries,
-    QualitySample,
-    Series,
-    act_as_ingest,
-    copy_agent_samples,
-    copy_quality_samples,
-    copy_resource_samples,
-)
+from optiinfra.database.bulk import act_as_ingest, copy_agent_samples, copy_resource_samples
+from optiinfra.database.bulk_quality import QualitySample, copy_quality_samples
 from optiinfra.database.copy_encoding import EPOCH, count_microseconds
 from optiinfra.database.driver import connecting
 from optiinfra.database.engine import Database
@@ -33,6 +26,7 @@ from optiinfra.database.models import (
     ResourceMetric,
     ResourceType,
 )
+from optiinfra.database.series import AgentSeries, Series
 from optiinfra.domain.errors import ConstraintError, DatabaseError
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)

@@ -13,6 +13,8 @@ from tests.fixtures_database import change_database, run_admin
 
 from optiinfra.cli import main as cli
 from optiinfra.database import migrate
+from optiinfra.database.engine import Database
+from optiinfra.database.seeds import seed
 
 
 class Shell:
@@ -127,3 +129,12 @@ def test_a_database_that_is_not_there_is_one_paragraph(shell: Shell, postgres_ur
         shell.run(change_database(postgres_url, "nowhere"), command, code=2)
         assert shell.error.startswith("error: The database ")
         assert shell.error.count("\n") == 1
+
+
+def test_rollup_says_what_it_did(shell: Shell, fresh_url: str) -> None:
+    with Database(fresh_url) as database, database.transaction() as session:
+        seed(session)
+    said = "Rolled up 4 days of series; 120 samples were given a series.\n"
+    assert shell.run(fresh_url, "rollup") == said
+    said = "Rolled up 0 days of series; 0 samples were given a series.\n"
+    assert shell.run(fresh_url, "rollup") == said

@@ -19,14 +19,21 @@ from tests.factories.core import (
     make_optimization,
     make_recommendation,
 )
-from tests.factories.resource_schema import make_resource_metric, make_scaling_event
+from tests.factories.resource_schema import (
+    make_resource_metric,
+    make_scaling_event,
+    make_series_day,
+)
 from tests.factories.workflow_history import make_artifact, make_execution, make_step
 
 from optiinfra.database.engine import Role, set_role
 from optiinfra.database.models import Base, Customer, Recommendation, RecommendationStatus
 from optiinfra.database.repositories import Customers
 
-SHARED = {"agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics"}
+SHARED = {
+    "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
+    "capability_splits",
+}  # fmt: skip
 HIDDEN = SHARED | {"migration_findings"}
 TENANT_TABLES = sorted(set(Base.metadata.tables) - HIDDEN)
 
@@ -41,6 +48,7 @@ def fill(session: Session) -> UUID:
     execution = make_execution(session, customer, agent)
     make_artifact(session, execution, workflow_step_id=make_step(session, execution).id)
     make_resource_metric(session, customer, agent)
+    make_series_day(session, customer, agent)
     make_scaling_event(session, customer, agent, workflow_execution_id=execution.id)
     make_quality_metric(session, customer, agent)
     make_regression(session, make_baseline(session, customer, agent))

@@ -196,6 +196,18 @@ def prune(
 
 
 @app.command()
+def rollup() -> None:
+    """Bring the hours of resource metrics up to date; may be stopped and run again at any time."""
+    from optiinfra.database import rollups
+    from optiinfra.database.engine import make_engine
+    from optiinfra.database.failures import translated
+
+    with _open(is_current=True) as url, translated(_name(url)):
+        num_adopted, num_days = rollups.bring_up_to_date(make_engine(url, is_pooled=False))
+    _say(f"Rolled up {num_days:,} days of series; {num_adopted:,} samples were given a series.")
+
+
+@app.command()
 def anonymize(
     *,
     key_file: Annotated[

@@ -21,11 +21,11 @@ _LENGTH: Final = struct.Struct(">i")
 _UUID: Final = struct.Struct(">i16s")
 _DOUBLE: Final = struct.Struct(">id")
 _INTEGER: Final = struct.Struct(">ii")
-_TIME: Final = struct.Struct(">iq")
+_BIGINT: Final = struct.Struct(">iq")
 _BOOLEAN: Final = (b"\0\0\0\x01\0", b"\0\0\0\x01\x01")
 _JSONB_VERSION: Final = b"\x01"
 _SECOND_US: Final = 1_000_000
-_DAY_US: Final = 86_400 * _SECOND_US
+DAY_US: Final = 86_400 * _SECOND_US
 
 
 def encode_count(num_fields: int) -> bytes:
@@ -54,6 +54,11 @@ def encode_integer(value: int | None) -> bytes:
     return NULL if value is None else _INTEGER.pack(4, value)
 
 
+def encode_bigint(value: int) -> bytes:
+    """For bigint, of 64 bits."""
+    return _BIGINT.pack(8, value)
+
+
 def encode_boolean(value: bool) -> bytes:  # noqa: FBT001 - a value to encode
     """For boolean."""
     return _BOOLEAN[value]
@@ -61,7 +66,7 @@ def encode_boolean(value: bool) -> bytes:  # noqa: FBT001 - a value to encode
 
 def encode_time(value: datetime) -> bytes:
     """For timestamptz; the value is aware."""
-    return _TIME.pack(8, count_microseconds(value))
+    return _BIGINT.pack(8, count_microseconds(value))
 
 
 def encode_json(value: Mapping[str, Any]) -> bytes:
@@ -73,4 +78,4 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
 def count_microseconds(value: datetime) -> int:
     """Since PostgreSQL's epoch; exact, which a float is not."""
     delta = value - EPOCH
-    return delta.days * _DAY_US + delta.seconds * _SECOND_US + delta.microseconds
+    return delta.days * DAY_US + delta.seconds * _SECOND_US + delta.microseconds

@@ -22,8 +22,18 @@ from optiinfra.database.models.core import (
     Optimization,
     Recommendation,
 )
-from optiinfra.database.models.records import AuditEntry, MigrationFinding, WorkflowStateTransition
+from optiinfra.database.models.records import (
+    AuditEntry,
+    CapabilitySplit,
+    MigrationFinding,
+    WorkflowStateTransition,
+)
 from optiinfra.database.models.resource_schema import ResourceMetric, ScalingEvent
+from optiinfra.database.models.resource_series import (
+    ResourceMetricDay,
+    ResourceRollupMark,
+    ResourceSeries,
+)
 from optiinfra.database.models.workflow_history import (
     WorkflowArtifact,
     WorkflowExecution,
@@ -69,6 +79,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BaselineType",
+    "CapabilitySplit",
     "ConfigType",
     "Customer",
     "CustomerPlan",
@@ -89,6 +100,9 @@ __all__ = [
     "RegressionSeverity",
     "RegressionType",
     "ResourceMetric",
+    "ResourceMetricDay",
+    "ResourceRollupMark",
+    "ResourceSeries",
     "ResourceType",
     "ScalingEvent",
     "ScalingEventType",

@@ -70,6 +70,24 @@ class AuditEntry(Base):
     occurred_at: Mapped[datetime]
 
 
+class CapabilitySplit(Base):
+    """What a version of a capability had of its traffic from then on; triggers write it."""
+
+    __tablename__ = "capability_splits"
+    __table_args__ = (
+        Index("ix_capability_splits_agent_name_time", "agent_id", "capability_name", "occurred_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    agent_id: Mapped[UUID]
+    capability_name: Mapped[str] = mapped_column(String(255))
+    capability_version: Mapped[str] = mapped_column(String(50))
+    is_enabled: Mapped[bool]
+    traffic_ratio: Mapped[float]
+    changed_by: Mapped[str] = mapped_column(String(63))
+    occurred_at: Mapped[datetime]
+
+
 class MigrationFinding(Base):
     """A row that an upgrade mended or set aside, as it was before."""
 

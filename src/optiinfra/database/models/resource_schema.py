@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, false
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from optiinfra.database.models.base import (
@@ -35,6 +44,18 @@ class ResourceMetric(IdMixin, CreatedMixin, Base):
         CheckConstraint(finite("metric_value"), name="check_metric_value"),
         Index("ix_resource_metrics_customer_time", "customer_id", "timestamp", "id"),
         Index("ix_resource_metrics_name_time", "agent_id", "metric_name", "timestamp"),
+        Index(
+            "ix_resource_metrics_series_time",
+            "series_id",
+            "timestamp",
+            postgresql_where=text("series_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_resource_metrics_no_series",
+            "timestamp",
+            "id",
+            postgresql_where=text("series_id IS NULL"),
+        ),
     )
 
     __mapper_args__ = ONE_ID
@@ -51,6 +72,10 @@ class ResourceMetric(IdMixin, CreatedMixin, Base):
     timestamp: Mapped[datetime] = mapped_column(primary_key=True, doc="when it was collected")
     resource_metadata: Mapped[JsonObject] = mapped_column(
         "metadata", default=dict, server_default=EMPTY_OBJECT
+    )
+
+    series_id: Mapped[int | None] = mapped_column(
+        BigInteger, doc="of resource_series; NULL until it is adopted"
     )
 
     agent: Mapped[Agent] = relationship(back_populates="resource_metrics")
