@@ -16,4 +16,9 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None  # a PostgreSQL server; None: the embedded one
     data_dir: Path = Field(default_factory=lambda: user_data_path("optiinfra"))
+    key_file: Path | None = None  # keys of sensitive values; None: in the data directory
     postgres_bin_dir: Path | None = None  # binaries of the embedded server; None: found
+
+    def get_key_file(self) -> Path:
+        """Where the keys of sensitive values are, or will be."""
+        return self.key_file or self.data_dir / "keys.json"

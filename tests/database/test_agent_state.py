@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from tests.factories.core import NOW, add, make_agent
 
@@ -98,7 +100,7 @@ def test_a_sensitive_setting_is_sealed_and_shown_to_nobody(session: Session) -> 
     configs.set(agent.id, "api", SECRET + "2", type_name="string", now=NOW)  # stays sensitive
     assert configs.list_shown(agent.id)["api"] == REDACTED
     assert "1111" not in repr(OLD)
-    with pytest.raises(InputError, match="no encryption key"):
+    with pytest.raises(InputError, match="no key to encrypt"):
         Configs(session).get(agent.id, "api")
 
 
@@ -124,7 +126,13 @@ def test_keys_are_rotated_in_batches_while_values_are_read(session: Session) -> 
     with pytest.raises(KeyMissingError, match="'k1'"):
         Configs(session, sealer=NEW).get(agent.id, "k0")
     rotating = Configs(session, sealer=BOTH)
-    assert [rotating.rotate(limit=2) for _ in range(3)] == [2, 1, 0]
+    first = rotating.rotate(limit=2)
+    assert (first.num_sealed, rotating.count_outdated()) == (2, 1)
+    assert first.last is not None
+    second = rotating.rotate(after=first.last, limit=2)
+    assert second.last is not None
+    assert rotating.rotate(after=second.last).last is None
+    assert (second.num_sealed, rotating.count_outdated()) == (1, 0)
     assert [Configs(session, sealer=NEW).get(agent.id, f"k{n}") for n in range(3)] == [SECRET] * 3
 
 
@@ -220,3 +228,73 @@ def test_metrics_are_aggregated_and_searched(session: Session) -> None:
     assert [sample.metric_value for sample in found] == [4, 5]
     with pytest.raises(ValueError, match="interval"):
         metrics.compute_buckets(agent.id, "m", width=timedelta(0), **span)
+
+
+def add_versions(session: Session, *versions: str) -> UUID:
+    agent = make_agent(session)
+    for number, version in enumerate(versions):
+        add(
+            session,
+            AgentCapability(
+                agent_id=agent.id,
+                capability_name="kv_cache_tuning",
+                capability_version=version,
+                enabled=number == 0,
+                traffic_ratio=float(number == 0),
+            ),
+        )
+    return agent.id
+
+
+def test_a_split_is_kept_for_each_subject_and_recorded(session: Session) -> None:
+    agent = add_versions(session, "1.0.0", "2.0.0", "3.0.0-rc.1")
+    capabilities = Capabilities(session)
+    name = "kv_cache_tuning"
+    capabilities.set_split(agent, name, {"1.0.0": 0.9, "2.0.0": 0.1}, now=NOW)
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # the sum is looked at now
+    session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+    chosen = [
+        capabilities.choose(name, agent_id=agent, subject=f"s{n}").capability_version
+        for n in range(2_000)
+    ]
+    assert set(chosen) == {"1.0.0", "2.0.0"}
+    assert chosen.count("2.0.0") / len(chosen) == pytest.approx(0.1, abs=0.02)
+    again = capabilities.choose(name, agent_id=agent, subject="s7").capability_version
+    assert again == chosen[7]
+    # More traffic takes nobody away from the version that grows.
+    capabilities.set_split(agent, name, {"1.0.0": 0.5, "2.0.0": 0.5}, now=NOW)
+    later = [
+        capabilities.choose(name, agent_id=agent, subject=f"s{n}").capability_version
+        for n in range(200)
+    ]
+    assert all(new == "2.0.0" for old, new in zip(chosen, later, strict=False) if old == "2.0.0")
+    only = capabilities.choose(name, agent_id=agent, subject="s", at_least="2.0.0")
+    assert only.capability_version == "2.0.0"
+    history = capabilities.list_history(agent, name)
+    assert {(h.version, h.traffic_ratio) for h in history[:2]} == {("1.0.0", 0.5), ("2.0.0", 0.5)}
+    assert len(history) == 3 + 2 + 2
+    for change in (
+        "UPDATE capability_splits SET traffic_ratio = 1",
+        "DELETE FROM capability_splits",
+    ):
+        with pytest.raises(IntegrityError, match="never changed"), session.begin_nested():
+            session.execute(text(change))
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [{}, {"1.0.0": 0.5}, {"1.0.0": 1.5, "2.0.0": -0.5}, {"1.0.0": math.nan}, {"latest": 1.0}],
+)
+def test_shares_that_divide_nothing_are_refused(session: Session, shares: dict[str, float]) -> None:
+    agent = add_versions(session, "1.0.0", "2.0.0")
+    with pytest.raises(InputError):
+        Capabilities(session).set_split(agent, "kv_cache_tuning", shares, now=NOW)
+
+
+def test_a_split_names_versions_that_are_there(session: Session) -> None:
+    agent = add_versions(session, "1.0.0")
+    capabilities = Capabilities(session)
+    with pytest.raises(NotFoundError, match=r"no version 9\.0\.0"):
+        capabilities.set_split(agent, "kv_cache_tuning", {"9.0.0": 1.0}, now=NOW)
+    with pytest.raises(NotFoundError, match="no enabled version"):
+        capabilities.choose("kv_cache_tuning", agent_id=agent, subject="s", at_least="2.0.0")

@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 from tests.database.test_transfer import add_customer, count
+from tests.factories.core import NOW, make_agent
 from tests.fixtures_database import change_database, run_admin
 
 from optiinfra.cli import main as cli
 from optiinfra.database import migrate
 from optiinfra.database.engine import Database
+from optiinfra.database.key_file import read_keys
+from optiinfra.database.repositories.configs import Configs
 from optiinfra.database.seeds import seed
 
 
@@ -138,3 +141,81 @@ def test_rollup_says_what_it_did(shell: Shell, fresh_url: str) -> None:
     assert shell.run(fresh_url, "rollup") == said
     said = "Rolled up 0 days of series; 0 samples were given a series.\n"
     assert shell.run(fresh_url, "rollup") == said
+
+
+def test_seeds_are_written_once_and_not_beside_others(shell: Shell, fresh_url: str) -> None:
+    said = shell.run(fresh_url, "seed")
+    assert said == "Wrote 240 rows of 18 tables, all of them simulated.\n"
+    assert shell.run(fresh_url, "seed") == "Nothing to do: the examples are there.\n"
+    add_customer(fresh_url)
+    shell.run(fresh_url, "seed", code=2)
+    assert "1 customers that are not examples" in shell.error
+    assert shell.run(fresh_url, "seed", "--beside-others").startswith("Nothing to do")
+
+
+def test_keys_are_made_prepared_and_rotated(
+    shell: Shell, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secrets" / "keys.json"
+    monkeypatch.setenv("OPTIINFRA_KEY_FILE", str(path))
+    assert "New key" in shell.run(fresh_url, "rotate-key")
+    assert path.stat().st_mode & 0o777 == 0o600
+    first = read_keys(path)
+    assert first is not None
+    with Database(fresh_url) as database:
+        with database.transaction() as session:
+            agent = make_agent(session)
+            for number in range(3):
+                Configs(session, sealer=first).set(
+                    agent.id,
+                    f"k{number}",
+                    "hunter2",
+                    type_name="string",
+                    now=NOW,
+                    is_sensitive=True,
+                )
+            agent_id = agent.id
+        shell.run(fresh_url, "rotate-key", "--prepare")
+        prepared = read_keys(path)
+        assert prepared is not None
+        assert (prepared.active, len(prepared.keys)) == (first.active, 2)
+        said = shell.run(fresh_url, "rotate-key")
+        assert "sealed 3 values again, 0 are left" in said
+        assert f"Only old backups need {first.active}" in said
+        second = read_keys(path)
+        assert second is not None
+        assert second.active == list(prepared.keys)[-1]
+        with database.transaction() as session:  # a value that nothing opens stops no other
+            session.execute(
+                text("UPDATE agent_configs SET config_value = 'eA==' WHERE config_key = 'k1'")
+            )
+        said = shell.run(fresh_url, "rotate-key", code=6)
+        assert "cannot be decrypted" in said
+        assert "sealed 2 values again, 1 are left" in said
+        third = read_keys(path)
+        assert third is not None
+        said = shell.run(fresh_url, "rotate-key", code=6)  # goes on, and makes no further key
+        assert f"Active key {third.active}" in said
+        with database.reading() as session:
+            assert Configs(session, sealer=third).get(agent_id, "k2") == "hunter2"
+    path.unlink()
+    shell.run(fresh_url, "rotate-key", code=2)
+    assert "Bring the file of keys" in shell.error
+
+
+def test_a_file_of_keys_that_cannot_be_used(
+    shell: Shell, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys.json"
+    monkeypatch.setenv("OPTIINFRA_KEY_FILE", str(path))
+    for content, words in {
+        "": "no file of keys",
+        '{"active": "a", "keys": {}}': "there is no key 'a'",
+        '{"active": "a", "keys": {"a": "eA=="}}': "a key has 32 bytes",
+        '{"active": "a", "keys": {"a": "?"}}': "keys cannot be used",
+        "[]": "no file of keys",
+    }.items():
+        path.write_text(content)
+        shell.run(fresh_url, "rotate-key", code=2)
+        assert words in shell.error
+        assert path.read_text() == content

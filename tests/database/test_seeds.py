@@ -110,6 +110,58 @@ def test_baseline_and_regression_are_what_the_answers_say(session: Session) -> N
     assert regression.delta_percent == pytest.approx(delta, abs=0.005)
 
 
+def test_the_times_of_seeds_do_not_contradict_each_other(session: Session) -> None:
+    seed(session)
+    for execution in session.scalars(select(WorkflowExecution)):
+        end = execution.completed_at or NOW
+        assert execution.started_at is not None
+        before = execution.started_at
+        for step in execution.steps:
+            begin = step.started_at or before
+            assert before <= begin <= (step.completed_at or NOW) <= end
+            before = step.completed_at or begin
+        for artifact in execution.artifacts:
+            assert execution.started_at <= artifact.created_at <= end
+        for scaling in execution.scaling_events:
+            assert execution.started_at <= scaling.executed_at <= end
+    regression = session.scalars(select(models.QualityRegression)).one()
+    assert regression.workflow is not None
+    assert regression.workflow.started_at is not None
+    assert regression.workflow.completed_at is not None
+    assert regression.workflow.started_at < regression.detected_at
+    assert regression.detected_at < regression.workflow.completed_at
+    assert regression.baseline.established_at < regression.detected_at
+
+
+def test_scalings_are_what_the_settings_bring_about(session: Session) -> None:
+    seed(session)
+    limits = {c.config_key: float(c.config_value) for c in session.scalars(select(AgentConfig))}
+    values = session.scalars(
+        select(models.ResourceMetric)
+        .where(models.ResourceMetric.resource_type == "gpu")
+        .where(models.ResourceMetric.metric_name == "utilization")
+        .order_by(models.ResourceMetric.timestamp)
+    ).all()
+    scalings = {s.event_type.value: s for s in session.scalars(select(models.ScalingEvent))}
+    for kind, scaling in scalings.items():
+        last = [v for v in values if v.timestamp <= scaling.executed_at][-1].metric_value
+        if kind == "scale_down":
+            assert last < limits["scale_down_threshold"]
+        else:
+            assert last > limits["scale_up_threshold"]
+        assert f"{last:.1f} percent" in scaling.trigger_reason
+    assert (scalings["scale_down"].success, scalings["scale_up"].success) == (True, False)
+    state = session.scalars(
+        select(models.AgentState)
+        .where(models.AgentState.current_workflow_id.is_not(None))
+        .join(Agent)
+        .where(Agent.type == AgentType.RESOURCE)
+    ).one()
+    sizes = (state.workflow_data["current_gpus"], state.workflow_data["target_gpus"])
+    scaling = scalings["scale_up"]
+    assert sizes == (scaling.before_state["num_gpus"], scaling.after_state["num_gpus"])
+
+
 def test_relations_can_be_walked(session: Session) -> None:
     seed(session)
     session.expire_all()

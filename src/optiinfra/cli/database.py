@@ -11,6 +11,8 @@ from typing import Annotated, Final
 import typer
 
 EXIT_DIFFERENT: Final = 5  # `verify` found something
+EXIT_UNFINISHED: Final = 6  # `rotate-key` left values under an old key
+_SEEDED: Final = "Nothing to do: the examples are there."
 
 app = typer.Typer(no_args_is_help=True, help="Upgrade, verify, back up and restore the database.")
 
@@ -193,6 +195,59 @@ def prune(
                 for table in partitions.TABLES:
                     dropped += partitions.prune(connection, table=table, before=before)
     _say(f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}.")
+
+
+@app.command()
+def seed(
+    *,
+    beside_others: Annotated[
+        bool, typer.Option("--beside-others", help="Although other customers are there.")
+    ] = False,
+) -> None:
+    """Write an example of every table; twice changes nothing. Not beside other customers."""
+    from optiinfra.database import seeds
+    from optiinfra.database.engine import Database
+
+    with (
+        _open(is_current=True) as url,
+        Database(url) as database,
+        database.transaction() as session,
+    ):
+        written = seeds.seed(session, is_beside_others=beside_others)
+    _say(f"Wrote {_count(written)}, all of them simulated." if any(written.values()) else _SEEDED)
+
+
+@app.command("rotate-key")
+def rotate_key(
+    *,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only add the next key, to be given to every process.")
+    ] = False,
+) -> None:
+    """Seal sensitive values with another key; finishes a rotation that was stopped."""
+    from datetime import UTC, datetime
+
+    from optiinfra.cli.settings import load_settings
+    from optiinfra.database import key_rotation
+    from optiinfra.database.engine import Database
+
+    path, now = load_settings().get_key_file(), datetime.now(UTC)
+    if prepare:
+        id_ = key_rotation.prepare_key(path, now=now)
+        _say(f"Added {id_} to {path}. Give the file to every process, then run it without option.")
+        return
+    with _open(is_current=True) as url, Database(url) as database:
+        done = key_rotation.rotate_key(database, path, now=now)
+    for problem in done.unreadable:
+        _say(problem)
+    _say(
+        f"{'New' if done.is_new else 'Active'} key {done.active} in {path}: sealed"
+        f" {done.num_sealed:,} values again, {done.num_left:,} are left."
+    )
+    if done.unused:
+        _say(f"Only old backups need {', '.join(done.unused)}; keep them as long as those.")
+    if done.num_left:
+        raise typer.Exit(EXIT_UNFINISHED)
 
 
 @app.command()

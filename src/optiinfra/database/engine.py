@@ -35,7 +35,11 @@ def make_engine(url: str, *, is_pooled: bool = True) -> Engine:
         else {"poolclass": NullPool}
     )
     return create_engine(
-        address, connect_args=get_connect_arguments(address), json_serializer=to_json, **options
+        address,
+        connect_args=get_connect_arguments(address),
+        json_serializer=to_json,
+        hide_parameters=True,  # addresses and digests do not belong into tracebacks and logs
+        **options,
     )
 
 

@@ -13,13 +13,13 @@ from optiinfra.domain.errors import InputError
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[BinaryIO]:
+def writing_whole(path: Path, *, is_replacing: bool = False) -> Iterator[BinaryIO]:
     """A file that gets its name only when the block ends without an error, and is on disk then.
 
     Only its owner may read it: it holds what a database holds. Raises InputError where there is a
-    file of that name already, or the place cannot be written.
+    file of that name already, unless `is_replacing`, or the place cannot be written.
     """
-    if path.exists():
+    if path.exists() and not is_replacing:
         raise InputError(
             "there is already a file of that name.",
             remedy="Choose another name; nothing is overwritten.",

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from optiinfra.database.models.core import Agent
     from optiinfra.database.models.workflow_history import WorkflowExecution
 
+# https://semver.org, without build metadata, which has no order.
+SEMVER = (
+    r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+)
+
 
 class AgentConfig(IdMixin, TimestampMixin, Base):
     """One setting of an agent, as text; `config_type` says how to read it."""
@@ -46,6 +52,7 @@ class AgentConfig(IdMixin, TimestampMixin, Base):
     __table_args__ = (
         UniqueConstraint("agent_id", "config_key", name="uq_agent_config"),
         Index("idx_agent_config_key", "config_key"),
+        CheckConstraint("is_sensitive = (key_id IS NOT NULL)", name="check_sealed"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
@@ -115,6 +122,7 @@ class AgentCapability(IdMixin, TimestampMixin, Base):
             "agent_id", "capability_name", "capability_version", name="uq_agent_capability_version"
         ),
         CheckConstraint(share("traffic_ratio"), name="check_traffic_ratio"),
+        CheckConstraint(f"capability_version ~ '{SEMVER}'", name="check_capability_version"),
         Index("idx_agent_cap_name", "capability_name"),
         Index("idx_agent_cap_enabled", "enabled"),
     )

@@ -110,6 +110,7 @@ class QualityBaseline(IdMixin, CreatedMixin, Base):
         Index("ix_quality_baselines_established_at", "established_at"),
         Index("ix_quality_baselines_agent_model", "agent_id", "model_name"),
         Index("ix_quality_baselines_customer_model", "customer_id", "model_name"),
+        Index("ix_quality_baselines_customer_time", "customer_id", "established_at", "id"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
@@ -169,6 +170,7 @@ class QualityRegression(IdMixin, TimestampMixin, Base):
         Index("ix_quality_regressions_action_taken", "action_taken"),
         Index("ix_quality_regressions_agent_severity", "agent_id", "severity"),
         Index("ix_quality_regressions_customer_type", "customer_id", "regression_type"),
+        Index("ix_quality_regressions_customer_time", "customer_id", "detected_at", "id"),
         Index("ix_quality_regressions_unresolved", "resolved_at"),
     )
 

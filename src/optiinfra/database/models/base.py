@@ -20,6 +20,7 @@ NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "%(constraint_name)s",
 }
+SHOWN = ("id", "type", "name", "workflow_type", "step_name", "metric_name", "config_key", "status")
 JsonObject = dict[str, Any]
 JsonList = list[Any]
 EMPTY_OBJECT = text("'{}'::jsonb")
@@ -70,6 +71,12 @@ class Base(DeclarativeBase):
         JsonObject: JSONB(none_as_null=True),
         JsonList: JSONB(none_as_null=True),
     }
+
+    def __repr__(self) -> str:
+        """Its key and what tells it from others at a glance; never a value that may be secret."""
+        loaded = self.__dict__  # asking for an attribute could ask the database
+        names = [name for name in SHOWN if name in loaded]
+        return f"<{type(self).__name__}({', '.join(f'{n}={loaded[n]!s}' for n in names)})>"
 
 
 class IdMixin:

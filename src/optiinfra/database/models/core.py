@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -64,6 +66,15 @@ if TYPE_CHECKING:
 
 OWNED = "all"  # with passive_deletes: what is loaded goes with its parent, PostgreSQL does the rest
 KEY_PREFIX_LENGTH = 8
+STRONG_BITS = 122  # of a random UUID
+MIN_DIFFERENT = 8  # characters
+ALPHABETS = (
+    (r"[0-9]*", math.log2(10)),
+    (r"[0-9a-f]*|[0-9A-F]*", 4.0),
+    (r"[0-9a-z]*|[0-9A-Z]*", math.log2(36)),
+    (r"[0-9A-Za-z_-]*", 6.0),
+    (r"(?s:.*)", math.log2(94)),
+)
 
 
 def compute_key_digest(key: str) -> str:
@@ -71,11 +82,20 @@ def compute_key_digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def is_key_weak(key: str) -> bool:
+    """Whether a key has fewer than 122 bits by its length and alphabet, as revision 011 counts."""
+    bits = next(bits for alphabet, bits in ALPHABETS if re.fullmatch(alphabet, key))
+    return len(key) * bits < STRONG_BITS or len(set(key)) < MIN_DIFFERENT
+
+
 class Customer(IdMixin, TimestampMixin, Base):
     """An account. `api_key` is written and never read: its digest and its beginning are kept."""
 
     __tablename__ = "customers"
-    __table_args__ = (Index("idx_customer_status", "status"),)
+    __table_args__ = (
+        Index("idx_customer_status", "status"),
+        Index("ix_customers_email_lower", text("lower(email)")),
+    )
 
     name: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(255), unique=True)
@@ -137,8 +157,9 @@ class Customer(IdMixin, TimestampMixin, Base):
     @api_key.setter
     def api_key(self, key: str) -> None:
         self.api_key_digest = compute_key_digest(key)
-        self.api_key_prefix = key[:KEY_PREFIX_LENGTH]
-        self.is_api_key_weak = False
+        self.is_api_key_weak = is_key_weak(key)
+        # The beginning of a short key is most of it.
+        self.api_key_prefix = None if self.is_api_key_weak else key[:KEY_PREFIX_LENGTH]
 
 
 class Agent(IdMixin, TimestampMixin, Base):
@@ -250,6 +271,9 @@ class Recommendation(IdMixin, TimestampMixin, Base):
         Index("idx_rec_priority", "priority"),
         Index("idx_rec_created", "created_at"),
         Index("idx_rec_customer_status", "customer_id", "status"),
+        Index("ix_recommendations_customer_time", "customer_id", "created_at", "id"),
+        CheckConstraint("estimated_savings <> 'NaN'", name="check_estimated_savings"),
+        CheckConstraint("estimated_improvement <> 'NaN'", name="check_estimated_improvement"),
     )
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
@@ -363,6 +387,9 @@ class Optimization(IdMixin, TimestampMixin, Base):
         Index("idx_opt_agent", "agent_id"),
         Index("idx_opt_status", "status"),
         Index("idx_opt_customer_status", "customer_id", "status"),
+        Index("ix_optimizations_customer_time", "customer_id", "created_at", "id"),
+        CheckConstraint("actual_savings <> 'NaN'", name="check_actual_savings"),
+        CheckConstraint("actual_improvement <> 'NaN'", name="check_actual_improvement"),
     )
 
     recommendation_id: Mapped[UUID]

@@ -99,6 +99,7 @@ class ScalingEvent(IdMixin, TimestampMixin, Base):
         Index("ix_scaling_events_executed_at", "executed_at"),
         Index("ix_scaling_events_agent_type", "agent_id", "event_type"),
         Index("ix_scaling_events_customer_success", "customer_id", "success"),
+        Index("ix_scaling_events_customer_time", "customer_id", "executed_at", "id"),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))

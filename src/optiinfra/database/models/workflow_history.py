@@ -50,6 +50,10 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
         Index("ix_workflow_executions_started_at", "started_at"),
         Index("ix_workflow_executions_agent_status", "agent_id", "status"),
         Index("ix_workflow_executions_customer_type", "customer_id", "workflow_type"),
+        Index("ix_workflow_executions_customer_time", "customer_id", "created_at", "id"),
+        CheckConstraint(
+            "fence >= 0 AND (lease_owner IS NULL) = (lease_expires_at IS NULL)", name="check_lease"
+        ),
     )
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, raiseload
 
@@ -18,12 +19,22 @@ from optiinfra.database.repositories.config_values import (
 )
 from optiinfra.database.repositories.turns import take_turn
 from optiinfra.database.sealing import Sealer
-from optiinfra.domain.errors import InputError, NotFoundError
+from optiinfra.domain.errors import InputError, KeyMissingError, NotFoundError
 from optiinfra.kit.time import require_utc
 
 REDACTED = "[sensitive]"
 MAX_KEY = 255
 MAX_BATCH = 1000
+FIRST_ID = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedBatch:
+    """How many values were sealed again, what could not be read, and the last id looked at."""
+
+    num_sealed: int
+    unreadable: tuple[str, ...]
+    last: UUID | None
 
 
 class Configs:
@@ -106,29 +117,50 @@ class Configs:
             )
         )
 
-    def rotate(self, *, limit: int = MAX_BATCH) -> int:
-        """Seal again, with the active key, values that another sealed; how many were.
+    def rotate(self, *, after: UUID = FIRST_ID, limit: int = MAX_BATCH) -> RotatedBatch:
+        """Seal again, with the active key, values behind `after` that another key sealed.
 
-        Call it, a transaction a batch, until it returns 0; readers and writers go on meanwhile.
+        Call it, a transaction a batch, with the last id of the batch before, until there is none.
+        Rows that others are changing are left out; readers and writers go on meanwhile.
         """
         sealer = self._require_sealer("any")
         query = (
             select(AgentConfig)
-            .where(AgentConfig.is_sensitive, AgentConfig.key_id.is_distinct_from(sealer.active))
+            .where(self._is_outdated(sealer), AgentConfig.id > after)
             .order_by(AgentConfig.id)
-            .limit(min(limit, MAX_BATCH))
+            .limit(max(1, min(limit, MAX_BATCH)))
             .with_for_update(skip_locked=True)
             .options(raiseload("*"))
             .execution_options(populate_existing=True)
         )
         rows = self._session.scalars(query).all()
+        unreadable = []
         for row in rows:
             place = _get_place(row.id, row.agent_id, row.config_key)
-            value = sealer.open(row.config_value, place=place, key_id=row.key_id)
+            try:
+                value = sealer.open(row.config_value, place=place, key_id=row.key_id)
+            except KeyMissingError as error:
+                unreadable.append(error.problem)
+                continue
             row.config_value = sealer.seal(value, place=place)
             row.key_id = sealer.active
         self._session.flush()
-        return len(rows)
+        last = rows[-1].id if rows else None
+        return RotatedBatch(len(rows) - len(unreadable), tuple(unreadable), last)
+
+    def count_outdated(self) -> int:
+        """How many values are sealed with another key than the active one."""
+        query = select(func.count()).where(self._is_outdated(self._require_sealer("any")))
+        return self._session.scalars(query).one()
+
+    def list_used_keys(self) -> list[str]:
+        """Ids of the keys that values are sealed with."""
+        query = select(AgentConfig.key_id).where(AgentConfig.is_sensitive).distinct()
+        return sorted(id_ for id_ in self._session.scalars(query) if id_ is not None)
+
+    @staticmethod
+    def _is_outdated(sealer: Sealer) -> ColumnElement[bool]:
+        return AgentConfig.is_sensitive & AgentConfig.key_id.is_distinct_from(sealer.active)
 
     def _find(self, agent_id: UUID, key: str) -> AgentConfig | None:
         query = select(AgentConfig).where(
@@ -141,8 +173,8 @@ class Configs:
     def _require_sealer(self, key: str) -> Sealer:
         if self._sealer is None:
             raise InputError(
-                f"The setting {key!r} is sensitive, and no encryption key is configured.",
-                remedy="Configure one.",
+                f"The setting {key!r} is sensitive, and there is no key to encrypt it with.",
+                remedy="Make one with `optiinfra db rotate-key`.",
                 field=key,
             )
         return self._sealer

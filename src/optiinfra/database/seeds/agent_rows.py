@@ -8,7 +8,15 @@ from uuid import UUID
 
 from optiinfra.database.models import AgentType
 from optiinfra.database.seeds.agent_facts import CAPABILITIES, CONFIGS, METRICS
-from optiinfra.database.seeds.marks import CUSTOMER_ID, NOW, SIMULATED, Row, ago, make_id
+from optiinfra.database.seeds.marks import (
+    CUSTOMER_ID,
+    NOW,
+    SCALING_BEGAN_AT,
+    SIMULATED,
+    Row,
+    ago,
+    make_id,
+)
 
 CUSTOMER: Final = str(CUSTOMER_ID)
 # Status, workflow, its data, locks, errors so far, the last of them.
@@ -35,7 +43,7 @@ STATES: Final[dict[AgentType, tuple[str, str | None, Row, list[str], int, Row | 
             "current_gpus": 8,
             "target_gpus": 12,
             "scale_reason": "high_utilization",
-            "started_at": NOW.isoformat(),
+            "started_at": SCALING_BEGAN_AT.isoformat(),
         },
         ["k8s_cluster", "gpu_pool"],
         1,

@@ -9,7 +9,15 @@ from uuid import UUID
 
 from optiinfra.database.models import AgentType
 from optiinfra.database.models.core import compute_key_digest
-from optiinfra.database.seeds.marks import CUSTOMER_ID, NOW, SIMULATED, Row, ago, make_id
+from optiinfra.database.seeds.marks import (
+    CUSTOMER_ID,
+    NOW,
+    REGRESSION_AT,
+    SIMULATED,
+    Row,
+    ago,
+    make_id,
+)
 
 # Name, address, plan, status.
 CUSTOMERS: Final = {
@@ -34,6 +42,7 @@ KINDS: Final = (
     (AgentType.PERFORMANCE, "kv_cache_tuning", "Keep more of the KV cache"),
     (AgentType.APPLICATION, "model_routing", "Send short prompts to the small model"),
 )
+ENDED_AT: Final = ago(hours=20)
 STEPS_DONE: Final = {"queued": 0, "executing": 40, "completed": 100, "failed": 60}
 
 
@@ -56,22 +65,24 @@ def make_customers() -> list[Row]:
 
 
 def make_events(agents: Mapping[AgentType, UUID]) -> list[Row]:
-    """One event a customer."""
-    kinds = ("agent_registered", "optimization_completed", "quality_regression_detected")
-    severities = ("info", "info", "warning")
+    """What some of the other rows would have left behind."""
+    done = next(n for n, (_, _, status) in enumerate(FATES) if status == "completed")
+    happened = (
+        ("agent_registered", AgentType.COST, "info", ago(days=4)),
+        ("optimization_completed", KINDS[done % len(KINDS)][0], "info", ENDED_AT),
+        ("quality_regression_detected", AgentType.APPLICATION, "warning", REGRESSION_AT),
+    )
     return [
         {
             "id": make_id("events", kind),
-            "customer_id": customer,
-            "agent_id": agents[AgentType.APPLICATION],
+            "customer_id": CUSTOMER_ID,
+            "agent_id": agents[agent],
             "event_type": kind,
             "severity": severity,
             "data": SIMULATED,
-            "created_at": ago(hours=number + 1),
+            "created_at": at,
         }
-        for number, (customer, kind, severity) in enumerate(
-            zip(CUSTOMERS, kinds, severities, strict=True)
-        )
+        for kind, agent, severity, at in happened
     ]
 
 
@@ -143,8 +154,8 @@ def make_optimizations(agents: Mapping[AgentType, UUID]) -> list[Row]:
                 "error": "the engine did not become ready" if status == "failed" else None,
                 "actual_savings": Decimal("1180.50") if status == "completed" else None,
                 "started_at": None if status == "queued" else ago(days=1, hours=number),
-                "completed_at": ago(hours=20) if is_over else None,
-                "rolled_back_at": ago(hours=20) if status == "rolled_back" else None,
+                "completed_at": ENDED_AT if is_over else None,
+                "rolled_back_at": ENDED_AT if status == "rolled_back" else None,
                 "evidence_digest": make_id("evidence", number).hex,
                 "created_at": ago(days=2),
                 "updated_at": NOW,

@@ -3,27 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from statistics import fmean, quantiles
 from typing import Final
 from uuid import UUID
 
 from optiinfra.database.models import AgentType
-from optiinfra.database.seeds.marks import CUSTOMER_ID, SIMULATED, Row, ago, make_id
+from optiinfra.database.seeds.marks import (
+    CUSTOMER_ID,
+    NOW,
+    REGRESSION_AT,
+    SCALING_BEGAN_AT,
+    SIMULATED,
+    Row,
+    ago,
+    make_id,
+)
 
-# Agent, workflow, status, statuses of its three steps.
+# Agent, workflow, status, statuses of its three steps, when it began, when it ended.
 WORKFLOWS: Final = (
-    (AgentType.COST, "cost_analysis", "running", ("completed", "running", "pending")),
-    (AgentType.PERFORMANCE, "performance_tuning", "completed", ("completed",) * 3),
-    (AgentType.RESOURCE, "scaling_decision", "completed", ("completed",) * 3),
-    (AgentType.APPLICATION, "quality_check", "failed", ("completed", "failed", "skipped")),
-    (AgentType.ORCHESTRATOR, "health_check", "cancelled", ("completed", "skipped", "skipped")),
+    (
+        AgentType.COST,
+        "cost_analysis",
+        "running",
+        ("completed", "running", "pending"),
+        ago(hours=4),
+        None,
+    ),
+    (
+        AgentType.PERFORMANCE,
+        "performance_tuning",
+        "completed",
+        ("completed",) * 3,
+        ago(hours=4),
+        ago(hours=3),
+    ),
+    (
+        AgentType.RESOURCE,
+        "scaling_decision",
+        "running",
+        ("completed", "running", "pending"),
+        SCALING_BEGAN_AT,
+        None,
+    ),
+    (
+        AgentType.APPLICATION,
+        "quality_check",
+        "failed",
+        ("completed", "failed", "skipped"),
+        ago(minutes=20),
+        ago(minutes=5),
+    ),
+    (
+        AgentType.ORCHESTRATOR,
+        "health_check",
+        "cancelled",
+        ("completed", "skipped", "skipped"),
+        ago(hours=2),
+        ago(hours=1),
+    ),
 )
 STEPS: Final = ("observe", "plan", "report")
 OPEN: Final = frozenset({"pending", "running"})
+STEP_RATIO: Final = 0.3  # of its workflow's time, each
 NUM_SAMPLES: Final = 30
-# Type, metric, unit, value at rest, further value at the height of the day.
+SAMPLE_EVERY: Final = timedelta(minutes=10)
+INSTANCE: Final = "i-0a1b2c3d4e5f60718"
+GPUS_A_REPLICA: Final = 2
+# The first samples find six replicas idle, the others four of them with a load that rises.
+NUM_IDLE: Final = 4
+IDLE_PERCENT: Final = 30.0
+FIRST_PERCENT, LAST_PERCENT = 45.0, 90.0
+# Thresholds of the resource agent's settings (agent_facts.py).
+ABOVE_PERCENT, BELOW_PERCENT = 85.0, 40.0
+# Type, metric, unit, value at no load, further value at a GPU utilization of 100 percent.
 SERIES: Final = (
-    ("gpu", "utilization", "percent", 38.0, 50.0),
+    ("gpu", "utilization", "percent", 0.0, 100.0),
     ("gpu", "memory_used", "gigabytes", 52.0, 20.0),
     ("cpu", "utilization", "percent", 12.0, 15.0),
     ("network", "received", "megabytes_per_s", 40.0, 120.0),
@@ -41,36 +96,43 @@ def make_executions(agents: Mapping[AgentType, UUID]) -> list[Row]:
             "customer_id": CUSTOMER_ID,
             "workflow_type": kind,
             "status": status,
-            "started_at": ago(hours=4),
-            "completed_at": None if status in OPEN else ago(hours=3),
-            "error_details": {"error": "too few samples"} if status == "failed" else None,
+            "started_at": began,
+            "completed_at": ended,
+            "error_details": {"error": "quality below its threshold"}
+            if status == "failed"
+            else None,
             "workflow_metadata": SIMULATED,
-            "created_at": ago(hours=4),
-            "updated_at": ago(hours=3),
+            "created_at": began,
+            "updated_at": ended or began,
         }
-        for agent, kind, status, _ in WORKFLOWS
+        for agent, kind, status, _, began, ended in WORKFLOWS
     ]
 
 
 def make_steps() -> list[Row]:
-    """Three steps each."""
-    return [
-        {
-            "id": make_id("workflow_steps", f"{kind}/{order}"),
-            "customer_id": CUSTOMER_ID,
-            "workflow_execution_id": make_id("workflow_executions", kind),
-            "step_name": STEPS[order],
-            "step_order": order + 1,
-            "status": status,
-            "started_at": None if status in {"pending", "skipped"} else ago(hours=4 - order / 4),
-            "completed_at": None if status in OPEN else ago(hours=3.7 - order / 4),
-            "step_metadata": SIMULATED,
-            "created_at": ago(hours=4),
-            "updated_at": ago(hours=3),
-        }
-        for _, kind, _, statuses in WORKFLOWS
-        for order, status in enumerate(statuses)
-    ]
+    """Three steps each, one after another."""
+    rows = []
+    for _, kind, _, statuses, began, ended in WORKFLOWS:
+        step_time = STEP_RATIO * ((ended or NOW) - began)
+        for order, status in enumerate(statuses):
+            started = began + order * step_time
+            is_done = status not in OPEN
+            rows.append(
+                {
+                    "id": make_id("workflow_steps", f"{kind}/{order}"),
+                    "customer_id": CUSTOMER_ID,
+                    "workflow_execution_id": make_id("workflow_executions", kind),
+                    "step_name": STEPS[order],
+                    "step_order": order + 1,
+                    "status": status,
+                    "started_at": None if status in {"pending", "skipped"} else started,
+                    "completed_at": started + step_time if is_done else None,
+                    "step_metadata": SIMULATED,
+                    "created_at": began,
+                    "updated_at": started + step_time if is_done else started,
+                }
+            )
+    return rows
 
 
 def make_artifacts() -> list[Row]:
@@ -87,44 +149,65 @@ def make_artifacts() -> list[Row]:
             "artifact_size_bytes": 2048,
             "content_type": "application/json",
             "artifact_metadata": SIMULATED,
-            "created_at": ago(hours=3.5),
-            "updated_at": ago(hours=3.5),
+            "created_at": began + STEP_RATIO * ((ended or NOW) - began),
+            "updated_at": began + STEP_RATIO * ((ended or NOW) - began),
         }
-        for _, kind, _, _ in WORKFLOWS
+        for _, kind, _, _, began, ended in WORKFLOWS
     ]
 
 
+def compute_utilization(number: int) -> float:
+    """GPU utilization of a sample, in percent."""
+    if number < NUM_IDLE:
+        return IDLE_PERCENT
+    share = (number - NUM_IDLE) / (NUM_SAMPLES - 1 - NUM_IDLE)
+    return FIRST_PERCENT + share * (LAST_PERCENT - FIRST_PERCENT)
+
+
+def get_sample_time(number: int) -> datetime:
+    """When a sample was taken."""
+    return SCALING_BEGAN_AT + number * SAMPLE_EVERY
+
+
 def make_resource_metrics(agents: Mapping[AgentType, UUID]) -> list[Row]:
-    """120 samples of one instance: load rises, two replicas come, load falls."""
+    """120 samples of one instance: idle at first, then ever busier."""
     rows = []
     for kind, name, unit, rest, height in SERIES:
         for number in range(NUM_SAMPLES):
-            nearness = 1 - abs(number - NUM_SAMPLES / 2) / (NUM_SAMPLES / 2)
+            at = get_sample_time(number)
             rows.append(
                 {
                     "id": make_id("resource_metrics", f"{kind}/{name}/{number}"),
                     "agent_id": agents[AgentType.RESOURCE],
                     "customer_id": CUSTOMER_ID,
-                    "instance_id": "i-0a1b2c3d4e5f60718",
+                    "instance_id": INSTANCE,
                     "resource_type": kind,
                     "metric_name": name,
-                    "metric_value": round(rest + height * nearness, 3),
+                    "metric_value": round(rest + height * compute_utilization(number) / 100, 3),
                     "unit": unit,
-                    "timestamp": ago(hours=5) + timedelta(minutes=10 * number),
+                    "timestamp": at,
                     "resource_metadata": SIMULATED,
-                    "created_at": ago(hours=5) + timedelta(minutes=10 * number),
+                    "created_at": at,
                 }
             )
     return rows
 
 
 def make_scaling_events(agents: Mapping[AgentType, UUID]) -> list[Row]:
-    """What the thresholds 85 and 40 percent would have brought about on those samples."""
+    """What the settings' thresholds bring about on those samples; the last one is going on."""
     decision = make_id("workflow_executions", "scaling_decision")
+    values = [compute_utilization(number) for number in range(NUM_SAMPLES)]
+    below = next(n for n, value in enumerate(values) if value < BELOW_PERCENT)
+    above = next(n for n, value in enumerate(values) if value > ABOVE_PERCENT)
+    low = f"gpu utilization {values[below]:.1f} percent, below {BELOW_PERCENT:.0f}"
+    high = f"gpu utilization {values[above]:.1f} percent, above {ABOVE_PERCENT:.0f}"
+    minute = timedelta(minutes=1)
+    fell, rose = get_sample_time(below), get_sample_time(above)
+    # Kind, reason, replicas before and after, when it began and ended.
     changes = (
-        ("auto_scale_triggered", "gpu utilization above 85 percent", 4, 4, 2.6, True),
-        ("scale_up", "gpu utilization above 85 percent", 4, 6, 2.5, True),
-        ("scale_down", "gpu utilization below 40 percent", 6, 4, 0.1, True),
+        ("scale_down", low, 6, 4, fell + minute, fell + 3 * minute),
+        ("auto_scale_triggered", high, 4, 4, rose, rose),
+        ("scale_up", high, 4, 6, rose + minute, None),
     )
     return [
         {
@@ -134,17 +217,22 @@ def make_scaling_events(agents: Mapping[AgentType, UUID]) -> list[Row]:
             "workflow_execution_id": decision,
             "event_type": kind,
             "trigger_reason": reason,
-            "before_state": {"num_replicas": before},
-            "after_state": {"num_replicas": after},
-            "success": is_done,
-            "executed_at": ago(hours=hours),
-            "completed_at": ago(hours=hours - 0.05),
+            "before_state": describe_size(before),
+            "after_state": describe_size(after),
+            "success": ended is not None,
+            "executed_at": began,
+            "completed_at": ended,
             "scaling_metadata": SIMULATED,
-            "created_at": ago(hours=hours),
-            "updated_at": ago(hours=hours - 0.05),
+            "created_at": began,
+            "updated_at": ended or began,
         }
-        for kind, reason, before, after, hours, is_done in changes
+        for kind, reason, before, after, began, ended in changes
     ]
+
+
+def describe_size(num_replicas: int) -> Row:
+    """A deployment's size in replicas and GPUs."""
+    return {"num_replicas": num_replicas, "num_gpus": num_replicas * GPUS_A_REPLICA}
 
 
 def make_quality_metrics(agents: Mapping[AgentType, UUID]) -> list[Row]:
@@ -177,8 +265,16 @@ def make_quality_metrics(agents: Mapping[AgentType, UUID]) -> list[Row]:
     return rows
 
 
+def compute_mean(answers: list[Row]) -> float:
+    """Mean quality, rounded as it is stored."""
+    return round(fmean(answer["overall_quality_score"] for answer in answers), 6)
+
+
 def make_baselines(agents: Mapping[AgentType, UUID]) -> list[Row]:
-    """The mean of the first half of the answers."""
+    """The first half of the answers."""
+    first = make_quality_metrics(agents)[: NUM_ANSWERS // 2]
+    score = compute_mean(first)
+    latencies = quantiles((answer["latency_ms"] for answer in first), n=20, method="inclusive")
     return [
         {
             "id": make_id("quality_baselines", "initial"),
@@ -186,12 +282,12 @@ def make_baselines(agents: Mapping[AgentType, UUID]) -> list[Row]:
             "customer_id": CUSTOMER_ID,
             **MODEL,
             "baseline_type": "initial",
-            "sample_size": NUM_ANSWERS // 2,
-            "avg_relevance_score": 0.91,
-            "avg_coherence_score": 0.91,
-            "avg_factuality_score": 0.91,
-            "avg_overall_score": 0.91,
-            "p95_latency_ms": 489.0,
+            "sample_size": len(first),
+            "avg_relevance_score": score,
+            "avg_coherence_score": score,
+            "avg_factuality_score": score,
+            "avg_overall_score": score,
+            "p95_latency_ms": round(latencies[-1], 3),
             "established_at": ago(hours=1.1),
             "baseline_metadata": SIMULATED,
             "created_at": ago(hours=1.1),
@@ -200,7 +296,10 @@ def make_baselines(agents: Mapping[AgentType, UUID]) -> list[Row]:
 
 
 def make_regressions(agents: Mapping[AgentType, UUID]) -> list[Row]:
-    """The second half against the first."""
+    """The second half of the answers against the first."""
+    answers = make_quality_metrics(agents)
+    half = NUM_ANSWERS // 2
+    before, after = compute_mean(answers[:half]), compute_mean(answers[half:])
     return [
         {
             "id": make_id("quality_regressions", "drop"),
@@ -210,15 +309,15 @@ def make_regressions(agents: Mapping[AgentType, UUID]) -> list[Row]:
             "workflow_execution_id": make_id("workflow_executions", "quality_check"),
             "regression_type": "quality_drop",
             "severity": "high",
-            "detected_at": ago(hours=0.2),
+            "detected_at": REGRESSION_AT,
             "metric_name": "overall_quality_score",
-            "baseline_value": 0.91,
-            "current_value": 0.82,
-            "delta_percent": -9.89,
-            "sample_size": NUM_ANSWERS // 2,
+            "baseline_value": before,
+            "current_value": after,
+            "delta_percent": round((after / before - 1) * 100, 2),
+            "sample_size": half,
             "action_taken": "manual_review",
             "regression_metadata": SIMULATED,
-            "created_at": ago(hours=0.2),
-            "updated_at": ago(hours=0.2),
+            "created_at": REGRESSION_AT,
+            "updated_at": REGRESSION_AT,
         }
     ]

@@ -22,3 +22,7 @@ def make_id(table: str, name: object) -> UUID:
 def ago(**span: float) -> datetime:
     """That long before the seeds' instant."""
     return NOW - timedelta(**span)
+
+
+REGRESSION_AT: Final = ago(minutes=12)
+SCALING_BEGAN_AT: Final = ago(hours=5)
