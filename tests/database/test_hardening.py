@@ -29,7 +29,7 @@ from optiinfra.database.models import (
     MigrationFinding,
     Recommendation,
 )
-from optiinfra.database.models.core import is_key_weak
+from optiinfra.database.models.keys import is_key_weak
 
 STRONG = "01234567-89ab-4cde-8f01-23456789abcd"
 

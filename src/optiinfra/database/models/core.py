@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import re
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -37,6 +34,7 @@ from optiinfra.database.models.base import (
     TimestampMixin,
     make_enum_type,
 )
+from optiinfra.database.models.keys import KEY_PREFIX_LENGTH, compute_key_digest, is_key_weak
 from optiinfra.domain.enums import (
     AgentStatus,
     AgentType,
@@ -65,27 +63,6 @@ if TYPE_CHECKING:
     from optiinfra.database.models.workflow_history import WorkflowExecution
 
 OWNED = "all"  # with passive_deletes: what is loaded goes with its parent, PostgreSQL does the rest
-KEY_PREFIX_LENGTH = 8
-STRONG_BITS = 122  # of a random UUID
-MIN_DIFFERENT = 8  # characters
-ALPHABETS = (
-    (r"[0-9]*", math.log2(10)),
-    (r"[0-9a-f]*|[0-9A-F]*", 4.0),
-    (r"[0-9a-z]*|[0-9A-Z]*", math.log2(36)),
-    (r"[0-9A-Za-z_-]*", 6.0),
-    (r"(?s:.*)", math.log2(94)),
-)
-
-
-def compute_key_digest(key: str) -> str:
-    """Hex SHA-256; a slow hash would add nothing to the 256 random bits of a key."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
-def is_key_weak(key: str) -> bool:
-    """Whether a key has fewer than 122 bits by its length and alphabet, as revision 011 counts."""
-    bits = next(bits for alphabet, bits in ALPHABETS if re.fullmatch(alphabet, key))
-    return len(key) * bits < STRONG_BITS or len(set(key)) < MIN_DIFFERENT
 
 
 class Customer(IdMixin, TimestampMixin, Base):

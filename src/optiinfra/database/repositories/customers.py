@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, raiseload
 
 from optiinfra.database.models import Customer, CustomerStatus
-from optiinfra.database.models.core import compute_key_digest
+from optiinfra.database.models.keys import compute_key_digest
 from optiinfra.database.repositories.email_address import parse_email
 from optiinfra.kit.time import require_utc
 

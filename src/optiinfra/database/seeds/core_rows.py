@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from optiinfra.database.models import AgentType
-from optiinfra.database.models.core import compute_key_digest
+from optiinfra.database.models.keys import compute_key_digest
 from optiinfra.database.seeds.marks import (
     CUSTOMER_ID,
     NOW,
