@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optiinfra.adapters.traces import read_traces, write_csv
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.trace import PrefixHashes, Trace
-from optiinfra.twin.workload_prefixes import number_densely
+from optiinfra.twin.workload.prefixes import number_densely
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
