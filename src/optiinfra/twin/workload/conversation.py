@@ -14,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiinfra.domain.trace import Trace
+from optiinfra.twin.workload.lengths import JointLengths
 
-_PROMPT_LEVELS = np.array([*np.linspace(0.0, 0.975, 40), 0.99, 0.995, 0.999, 1.0])
 # fmt: off
-_PROMPT_TOKENS = np.array([
+CONVERSATION_LENGTHS = JointLengths(
+    prompt_levels=np.array([*np.linspace(0.0, 0.975, 40), 0.99, 0.995, 0.999, 1.0]),
+    prompt_tokens=np.array([
     2, 120, 181, 200, 207, 235, 372, 379, 387, 393, 396, 400, 403, 407, 414, 428, 703, 922, 984,
     1005, 1020, 1034, 1045, 1058, 1071, 1083, 1097, 1112, 1130, 1153, 1189, 1277, 1315, 1434, 1876,
     2309, 2734, 4075, 4083, 4092, 4142, 4831, 6179, 14050,
-], np.float64)
-_OUTPUT_LEVELS = np.array(
-    [0.0, 0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.99, 1.0])
-_OUTPUT_TOKENS = np.array([  # a row for each tenth of the prompts, the shortest first
+    ], np.float64),
+    output_levels=np.array([
+    0.0, 0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.99, 1.0]),
+    output_tokens=np.array([  # a row for each tenth of the prompts, the shortest first
     [11, 12, 67, 101, 122, 144, 161, 169, 182, 204, 217, 223, 295, 1000],
     [7, 14, 18, 53, 62, 69, 76, 82, 92, 110, 162, 217, 217, 436],
     [24, 59, 80, 86, 89, 92, 96, 100, 106, 114, 131, 147, 171, 200],
@@ -35,8 +37,10 @@ _OUTPUT_TOKENS = np.array([  # a row for each tenth of the prompts, the shortest
     [26, 45, 92, 157, 207, 383, 396, 401, 412, 424, 452, 547, 643, 992],
     [15, 36, 50, 63, 75, 85, 95, 108, 126, 149, 191, 243, 421, 918],
     [17, 27, 35, 41, 46, 51, 58, 68, 79, 100, 132, 164, 256, 757],
-], np.float64)
+    ], np.float64),
+)
 # fmt: on
+CONVERSATION_GAP_CV = 1.03  # of gaps within a minute
 _STEP_S = 5.0  # grid on which the load's curve is drawn
 _BURST_S = 30.0  # how long a burst lasts
 _MAX_STEPS = 2_000_000
@@ -50,7 +54,7 @@ def generate_conversation(
     wave_ratio: float = 0.3,
     wave_period_s: float = 3600.0,
     burst_ratio: float = 0.1,
-    gap_cv: float = 1.03,
+    gap_cv: float = CONVERSATION_GAP_CV,
 ) -> Trace:
     """A synthetic trace of `num_requests` over `num_requests / rate_per_s` seconds.
 
@@ -83,7 +87,9 @@ def generate_conversation(
     share = events[:-1] / events[-1]
     grid_s = np.linspace(0.0, span_s, expected.size)
     arrival_s = np.interp(share, expected, grid_s)
-    prompt_tokens, output_tokens = _draw_lengths(rng, num_requests)
+    prompt_tokens, output_tokens = CONVERSATION_LENGTHS.compute_tokens(
+        *rng.random((2, num_requests))
+    )
     load_note = (
         f"{rate_per_s:g} requests/s with a wave of ±{wave_ratio:.0%} over {wave_period_s:g} s "
         f"and bursts of ±{burst_ratio:.0%}"
@@ -122,15 +128,3 @@ def _draw_load(
     bursts = np.exp(burst_ratio * np.convolve(noise, memory, mode="valid"))
     expected = np.concatenate(([0.0], np.cumsum(wave * bursts)))
     return np.asarray(expected / expected[-1], np.float64)
-
-
-def _draw_lengths(
-    rng: np.random.Generator, num_requests: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    level, output_level = rng.random((2, num_requests))
-    prompts = np.interp(level, _PROMPT_LEVELS, _PROMPT_TOKENS)
-    tenth = (level * len(_OUTPUT_TOKENS)).astype(np.int64)
-    left = np.searchsorted(_OUTPUT_LEVELS, output_level, side="right") - 1
-    weight = (output_level - _OUTPUT_LEVELS[left]) / np.diff(_OUTPUT_LEVELS)[left]
-    outputs = _OUTPUT_TOKENS[tenth, left] * (1 - weight) + _OUTPUT_TOKENS[tenth, left + 1] * weight
-    return np.rint(prompts).astype(np.int32), np.rint(outputs).astype(np.int32)
