@@ -20,7 +20,6 @@ from optiinfra.twin.workload import (
     RequestStream,
     make_constant_rate,
 )
-from optiinfra.twin.workload.bursts import draw_fading_noise
 from optiinfra.twin.workload.stream import MAX_REQUESTS
 
 WAVE = RateCurve(np.array([0.0, 500.0, 1000.0]), np.array([50.0, 250.0, 150.0]), 1000.0)
@@ -92,13 +91,6 @@ def test_counts_spread_as_the_formula_says(scale_s: float, variance: float) -> N
         within = 2 * (x - 1 + np.exp(-x)) / x**2
         expected = 1.3**2 + 20.0 * window_s * variance * within
         assert counts.var() / counts.mean() == pytest.approx(expected, rel=0.15)
-
-
-def test_noise_fades_as_its_memory() -> None:
-    noise = draw_fading_noise(np.random.default_rng(1), 0.9, 200_000)
-    assert noise.std() == pytest.approx(1.0, abs=0.02)
-    for lag in (1, 5, 20):
-        assert np.mean(noise[lag:] * noise[:-lag]) == pytest.approx(0.9**lag, abs=0.02)
 
 
 def test_lengths_come_from_the_table_of_pairs() -> None:

@@ -7,10 +7,12 @@ means for an instance that already runs depends on what was measured (`SpotMeasu
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +101,30 @@ class SpotMarket:
         """Seconds from the start of the first tick to the end of the last."""
         return self.num_ticks * self.tick_s
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over zones, ticks and columns: equal markets have equal digests."""
+        sha = hashlib.sha256(f"optiinfra-spot-1 {self.zones} {self.tick_s!r}".encode())
+        sha.update(np.ascontiguousarray(self.is_available).tobytes())
+        sha.update(np.ascontiguousarray(self.price_usd_per_h).tobytes())
+        return sha.hexdigest()
+
     @property
     def regions(self) -> tuple[str, ...]:
         """The region of each zone, by its name."""
         return tuple(map(find_region, self.zones))
+
+    def select_ticks(self, first: int, stop: int) -> SpotMarket:
+        """The market from tick `first` until before tick `stop`, where second 0 then is."""
+        started_at = self.started_at
+        if started_at is not None:
+            started_at += timedelta(seconds=first * self.tick_s)
+        return replace(
+            self,
+            is_available=self.is_available[first:stop],
+            price_usd_per_h=self.price_usd_per_h[first:stop],
+            started_at=started_at,
+        )
 
     def get_zone_index(self, zone: str) -> int:
         """The column of a zone. Raises InputError that lists the zones there are."""

@@ -14,11 +14,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from optiinfra.kit.fading_noise import draw_fading_noise
 from optiinfra.twin.workload.rate import RateCurve
 
 _STEPS_A_SCALE = 5  # of the grid, within the memory of the fastest noise
 _MAX_STEPS = 2_000_000
-_FORGOTTEN = 1e-17  # a memory below this changes no float64 of order 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,3 @@ def _draw_wavering(
             share = np.log1p(total) * variance / total
             logs += np.sqrt(share) * draw_fading_noise(rng, np.exp(-step_s / scale_s), num_steps)
     return np.asarray(np.exp(logs - np.log1p(total) / 2), np.float64)
-
-
-def draw_fading_noise(
-    rng: np.random.Generator, memory: float, num_steps: int
-) -> NDArray[np.float64]:
-    """Standard normal noise, stationary, correlated `memory` ** k between steps k apart."""
-    noise = rng.standard_normal(num_steps)
-    noise[1:] *= np.sqrt(1.0 - memory * memory)
-    reach, weight = 1, memory
-    while reach < num_steps and weight > _FORGOTTEN:  # x[t] = e[t] + m e[t-1] + m² e[t-2] + …
-        noise[reach:] += weight * noise[:-reach].copy()
-        reach, weight = 2 * reach, weight * weight
-    return noise
