@@ -29,12 +29,13 @@ def test_missing_days_are_like_monday() -> None:
     noon_s = (np.arange(7) + 0.5) * DAY_S
     assert week.rate.compute_rate_per_s(noon_s).tolist() == [1, 2, 3, 4, 4, 4, 4]
     assert week.rate.span_s == 7 * DAY_S
-    assert week.missing_days_factor == 1.0
+    assert "Monday times 1.000" in week.provenance.notes[1]
 
 
 def test_the_total_is_met_by_the_missing_days() -> None:
     week = reconstruct_azure_week({"one": make_plot()}, num_requests=(10 + 3 * 6) * DAY_S)
-    assert week.missing_days_factor == pytest.approx(1.5, rel=0.01)
+    noon_s = [(day + 0.5) * DAY_S for day in (4, 5, 6)]
+    assert week.rate.compute_rate_per_s(noon_s) == pytest.approx(6.0, rel=0.01)
     assert week.rate.num_requests_expected == pytest.approx(28 * DAY_S, rel=0.005)
     assert week.rate.compute_rate_per_s([3.5 * DAY_S]) == 4.0
     with pytest.raises(ValueError, match="measured days alone"):
@@ -66,11 +67,12 @@ def test_the_real_points(real_data_dir: Path) -> None:
     assert list(plots) == ["conv", "code"]
     week = reconstruct_azure_week(plots)
     assert week.rate.num_requests_expected == pytest.approx(44.1e6, rel=1e-4)
-    assert week.missing_days_factor == pytest.approx(0.932, abs=0.001)
-    assert all(LABEL in note for note in week.notes[:2])
-    stream = week.make_stream(seed=1, num_requests=100_000)
+    assert "Monday times 0.932" in week.provenance.notes[1]
+    assert all(LABEL in note for note in week.provenance.notes[:2])
+    stream = week.make_stream(seed=1, span_s=7 * DAY_S, num_requests=100_000)
     trace = stream.to_trace()
     assert trace.is_synthetic
     assert "reconstructed" in trace.source
+    assert "reconstructed" in trace.notes[0]
     by_day = np.histogram(trace.arrival_s, 7, (0, stream.span_s))[0]
     assert by_day[0] < by_day[1] < by_day[3]

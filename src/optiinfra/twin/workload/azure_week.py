@@ -19,16 +19,18 @@ with the lowest and the highest minute in each. **It is a reconstruction, not th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optiinfra.twin.provenance import Provenance
 from optiinfra.twin.workload.bursts import Bursts
 from optiinfra.twin.workload.conversation import CONVERSATION_GAP_CV, CONVERSATION_LENGTHS
+from optiinfra.twin.workload.fit import WorkloadFit
 from optiinfra.twin.workload.rate import RateCurve
-from optiinfra.twin.workload.stream import RequestStream
 
 SECONDS_A_DAY = 86_400.0
 NUM_DAYS_MEASURED = 4
@@ -60,33 +62,10 @@ class PlottedRate:
         return (self.lowest_per_s + self.highest_per_s) / 2
 
 
-@dataclass(frozen=True)
-class AzureWeek:
-    """Rate and spread of the reconstructed week, all services named in `services` together."""
-
-    rate: RateCurve
-    bursts: Bursts
-    services: tuple[str, ...]
-    missing_days_factor: float  # Tuesday to Thursday, as a multiple of Monday
-    notes: tuple[str, ...]
-
-    def make_stream(self, *, seed: int, num_requests: int | None = None) -> RequestStream:
-        """The week as requests with conversation lengths, from Friday 0:00 on."""
-        return RequestStream(
-            rate=self.rate,
-            lengths=CONVERSATION_LENGTHS,
-            seed=seed,
-            source=LABEL,
-            bursts=self.bursts,
-            num_requests=num_requests,
-            notes=self.notes,
-        )
-
-
 def reconstruct_azure_week(
     services: Mapping[str, PlottedRate], *, num_requests: float | None = NUM_REQUESTS_PUBLISHED
-) -> AzureWeek:
-    """Seven days from the points of four; the rule is in this module's docstring.
+) -> WorkloadFit:
+    """Seven days from Friday 0:00 on, from the points of four; the rule is this module's docstring.
 
     `num_requests` is the total that the missing days are scaled to; None leaves them like Monday,
     which is what a part of the services needs.
@@ -115,17 +94,32 @@ def reconstruct_azure_week(
         np.concatenate((middle_per_s, *(middle_per_s[is_monday] * factor for _ in days))),
         NUM_DAYS * SECONDS_A_DAY,
     )
-    return AzureWeek(
+    return WorkloadFit(
         rate=rate,
         bursts=Bursts(CONVERSATION_GAP_CV, (_NOISE_SCALE_S,), (_compute_variance(plots),)),
-        services=tuple(services),
-        missing_days_factor=factor,
-        notes=(
-            f"{LABEL} of {' and '.join(services)}: rates read off plots of Friday to Monday",
-            f"{LABEL}: Tuesday to Thursday repeat Monday times {factor:.3f}",
-            "lengths after the Azure conversation trace of 2023-11-16 (CC-BY-4.0)",
+        lengths=CONVERSATION_LENGTHS,
+        prefixes=None,
+        provenance=Provenance(
+            source=LABEL,
+            digest=_compute_digest(services),
+            num_rows=at_s.size,
+            span_s=NUM_DAYS_MEASURED * SECONDS_A_DAY,
+            is_synthetic=True,
+            notes=(
+                f"{LABEL} of {' and '.join(services)}: rates read off plots of Friday to Monday",
+                f"{LABEL}: Tuesday to Thursday repeat Monday times {factor:.3f}",
+                "lengths after the Azure conversation trace of 2023-11-16 (CC-BY-4.0)",
+            ),
         ),
     )
+
+
+def _compute_digest(services: Mapping[str, PlottedRate]) -> str:
+    sha = hashlib.sha256(f"optiinfra-plotted-week-1 {tuple(services)}".encode())
+    for plot in services.values():
+        for column in (plot.at_s, plot.lowest_per_s, plot.highest_per_s):
+            sha.update(np.ascontiguousarray(column).tobytes())
+    return sha.hexdigest()
 
 
 def _count_requests(

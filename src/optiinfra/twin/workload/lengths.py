@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TABLE_SIZE = 2**16
+_PROMPT_LEVELS = np.array([*np.linspace(0.0, 0.995, 200), 0.998, 0.999, 0.9995, 1.0])
+_OUTPUT_LEVELS = np.array([0.0, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.99, 1.0])
+_FEW_IN_CLASS = 200
+_MAX_CLASSES = 20
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill 0..1 evenly, whatever their number
 
 
@@ -65,3 +69,18 @@ class JointLengths:
             + self.output_tokens[row, left + 1] * weight
         )
         return np.rint(prompts).astype(np.int32), np.rint(outputs).astype(np.int32)
+
+
+def fit_lengths(prompts: NDArray[np.int32], outputs: NDArray[np.int32]) -> JointLengths:
+    """The joint quantiles of measured lengths: as many classes of prompts as have 200 requests."""
+    order = np.argsort(prompts, kind="stable")
+    num_classes = min(max(prompts.size // _FEW_IN_CLASS, 1), _MAX_CLASSES)
+    rows = [
+        np.quantile(part, _OUTPUT_LEVELS) for part in np.array_split(outputs[order], num_classes)
+    ]
+    return JointLengths(
+        prompt_levels=_PROMPT_LEVELS,
+        prompt_tokens=np.quantile(prompts, _PROMPT_LEVELS),
+        output_levels=_OUTPUT_LEVELS,
+        output_tokens=np.array(rows),
+    )

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from optiinfra.domain.trace import RequestChunk, Trace
 from optiinfra.twin.workload.bursts import POISSON, Bursts, draw_load
+from optiinfra.twin.workload.changes import RegimeChange
+from optiinfra.twin.workload.chunks import resize_chunks
 from optiinfra.twin.workload.lengths import JointLengths
+from optiinfra.twin.workload.prefix_fit import PrefixDrawer, PrefixFit
 from optiinfra.twin.workload.rate import RateCurve
+from optiinfra.twin.workload.transforms import scale_counts
 
 MAX_REQUESTS = 50_000_000  # as many as a trace may hold
 _BLOCK = 2**16  # requests drawn at once, whatever the size of the chunks
-
-_Columns = tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class RequestStream:
 
     `num_requests` fixes how many there are; None leaves it to chance, about as many as the curve
     expects. Always synthetic: `source` says what a person would call it and `notes` where its
-    figures come from.
+    figures come from. `regimes` change the lengths from an instant on; the rate is all in `rate`.
     """
 
     rate: RateCurve
@@ -33,6 +35,8 @@ class RequestStream:
     seed: int
     source: str
     bursts: Bursts = POISSON
+    prefixes: PrefixFit | None = None
+    regimes: tuple[RegimeChange, ...] = ()
     num_requests: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -56,18 +60,7 @@ class RequestStream:
         if max_requests < 1:
             message = "a chunk holds at least one request"
             raise ValueError(message)
-        first, num_waiting = 0, 0
-        waiting: list[_Columns] = []
-        for columns in self._iter_blocks():
-            waiting.append(columns)
-            num_waiting += columns[0].size
-            while num_waiting >= max_requests:
-                ready, waiting = _cut(waiting, max_requests)
-                yield RequestChunk(*ready, first)
-                first += max_requests
-                num_waiting -= max_requests
-        if num_waiting:
-            yield RequestChunk(*_cut(waiting, num_waiting)[0], first)
+        yield from resize_chunks(self._iter_blocks(), max_requests)
 
     def to_trace(self) -> Trace:
         """All requests at once, shifted so that the first arrives at 0.
@@ -81,6 +74,7 @@ class RequestStream:
                 output_tokens=chunk.output_tokens,
                 source=self.source,
                 is_synthetic=True,
+                prefix_hashes=chunk.prefix_hashes,
                 notes=(f"synthetic: {self.source}, seed {self.seed}", *self.notes),
             )
         message = f"no request came within {self.span_s:g} s"
@@ -90,15 +84,33 @@ class RequestStream:
         """The same workload drawn anew."""
         return replace(self, seed=seed)
 
-    def _iter_blocks(self) -> Iterator[_Columns]:
-        load_rng, gap_rng, length_rng = map(
-            np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3)
+    def _iter_blocks(self) -> Iterator[RequestChunk]:
+        load_rng, gap_rng, length_rng, prefix_rng = map(
+            np.random.default_rng, np.random.SeedSequence(self.seed).spawn(4)
         )
         at_s, expected = draw_load(load_rng, self.rate, self.bursts)
         prompts, outputs = self.lengths.table
+        drawer = None if self.prefixes is None else PrefixDrawer(self.prefixes, prefix_rng)
+        first = 0
         for marks in self._iter_marks(gap_rng, float(expected[-1])):
+            if not marks.size:
+                continue
             pairs = length_rng.integers(0, prompts.size, _BLOCK, dtype=np.uint16)[: marks.size]
-            yield np.interp(marks, expected, at_s), prompts[pairs], outputs[pairs]
+            arrival_s = np.interp(marks, expected, at_s)
+            lengths = self._change_lengths(arrival_s, prompts[pairs], outputs[pairs])
+            hashes = None if drawer is None else drawer.draw(arrival_s, lengths[0])
+            yield RequestChunk(arrival_s, *lengths, first, hashes)
+            first += marks.size
+
+    def _change_lengths(
+        self, arrival_s: NDArray[np.float64], prompts: NDArray[np.int32], outputs: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        for change in self.regimes:
+            if arrival_s[-1] >= change.at_s:
+                after = arrival_s >= change.at_s
+                prompts = scale_counts(prompts, np.where(after, change.prompt_factor, 1.0))
+                outputs = scale_counts(outputs, np.where(after, change.output_factor, 1.0))
+        return prompts, outputs
 
     def _iter_marks(
         self, rng: np.random.Generator, num_expected: float
@@ -145,26 +157,3 @@ def _find_renewal(rng: np.random.Generator, gap_cv: float, number: int) -> float
             return float(marks[number - 1])
         number -= _BLOCK
     raise AssertionError  # renewals never end
-
-
-def _cut(blocks: list[_Columns], num_requests: int) -> tuple[_Columns, list[_Columns]]:
-    """The first requests of some blocks, joined, and the blocks of what remains."""
-    ready, num_ready = [], 0
-    for number, block in enumerate(blocks):
-        size = block[0].size
-        if num_ready + size > num_requests:
-            cut = num_requests - num_ready
-            ready.append(_slice(block, 0, cut))
-            return _join(ready), [_slice(block, cut, size), *blocks[number + 1 :]]
-        ready.append(block)
-        num_ready += size
-    return _join(ready), []
-
-
-def _slice(block: _Columns, start: int, stop: int) -> _Columns:
-    return block[0][start:stop], block[1][start:stop], block[2][start:stop]
-
-
-def _join(blocks: list[_Columns]) -> _Columns:
-    arrival_s, prompts, outputs = zip(*blocks, strict=True)
-    return np.concatenate(arrival_s), np.concatenate(prompts), np.concatenate(outputs)
