@@ -81,6 +81,7 @@ def test_a_burst_adds_requests_like_those_of_its_time() -> None:
     rng = np.random.default_rng(1)
     burst = inject_burst(make_trace(), LoadBurst(0.5, 4.0, 3.0), rng)
     assert burst.num_requests == 4 + 2 * 2
+    assert burst.is_synthetic
     inside = (burst.arrival_s >= 0.5) & (burst.arrival_s < 4.5)
     assert inside.sum() == 6
     assert set(burst.prompt_tokens[inside].tolist()) <= {20, 30}
@@ -95,6 +96,7 @@ def test_a_burst_adds_requests_like_those_of_its_time() -> None:
 def test_a_lull_takes_requests_away() -> None:
     lull = inject_burst(make_trace(), LoadBurst(0.5, 4.0, 0.0), np.random.default_rng(1))
     assert lull.prompt_tokens.tolist() == [10, 40]
+    assert not lull.is_synthetic
     assert lull.arrival_s.tolist() == [0.0, 10.0]
     rng = np.random.default_rng(1)
     with pytest.raises(ValueError, match="no request comes"):

@@ -93,7 +93,8 @@ def inject_burst(trace: Trace, burst: LoadBurst, rng: np.random.Generator) -> Tr
     """The trace with more requests, or fewer, for a while.
 
     Added requests have the lengths of requests drawn from that while, come at even random instants
-    in it, and share no prefix with anybody. Below a factor of 1 each request stays by chance.
+    in it, and share no prefix with anybody; the trace is synthetic from then on. Below a factor of
+    1 each request stays by chance.
     Raises ValueError where nothing arrives in that while or nothing would be left.
     """
     inside = (trace.arrival_s >= burst.at_s) & (trace.arrival_s < burst.ends_at_s)
@@ -120,6 +121,7 @@ def inject_burst(trace: Trace, burst: LoadBurst, rng: np.random.Generator) -> Tr
         arrival_s=np.concatenate((trace.arrival_s, np.full(num_added, trace.span_s))),
         prompt_tokens=np.concatenate((trace.prompt_tokens, prompts)),
         output_tokens=np.concatenate((trace.output_tokens, trace.output_tokens[like])),
+        is_synthetic=True,
         prefix_hashes=None if hashes is None else append_prefix_hashes(hashes, prompts),
     )
     order = np.argsort(all_s, kind="stable")
