@@ -32,6 +32,7 @@ from optiinfra.twin.spot import (
     score_loss_risk,
 )
 from optiinfra.twin.spot.hazards import count_ends, fit_hazards, list_runs
+from optiinfra.twin.spot.risk import compute_longer_ratio
 
 HOUR_S = 3600.0
 HORIZONS_S = (0.5 * HOUR_S, HOUR_S, 3 * HOUR_S, 6 * HOUR_S, 24 * HOUR_S)
@@ -63,7 +64,7 @@ def main() -> int:
         f"{NUM_TIMES} times as long in {time.process_time() - fitted:.2f} CPU-s"
     )
     is_good = print_likeness(market, drawn)
-    print_durations(market, drawn)
+    print_durations(fit, market, drawn)
     print_prices(market, drawn)
     print_risks(fit)
     print_coverage(fit, market, drawn, num_paths=options.paths)
@@ -107,14 +108,29 @@ def correlate(market: SpotMarket) -> dict[bool, float]:
     return {is_near: float(np.mean(values)) for is_near, values in found.items()}
 
 
-def print_durations(market: SpotMarket, drawn: SpotMarket) -> None:
-    """Quantiles of complete stretches, in hours."""
+def print_durations(fit: SpotFit, market: SpotMarket, drawn: SpotMarket) -> None:
+    """Quantiles of complete stretches, and how many are long by the hazards."""
     levels = (0.1, 0.5, 0.9, 0.97)
     print(f"\nhours of complete stretches, quantiles {levels}")
     for k, zone in enumerate(market.zones):
         for is_up in (True, False):
             rows = [quantify(m, k, levels, is_up=is_up) for m in (market, drawn)]
             print(f"{zone:14}{'up' if is_up else 'down':6}{rows[0]}   drawn {rows[1]}")
+    print("\nshare of complete stretches that are longer, of all by the hazards, of drawn ones")
+    for k, zone_fit in enumerate(fit.zones):
+        cells = []
+        for is_up, hours in ((True, 6.0), (False, 1.0)):
+            shares = [share_longer(m, k, hours, is_up=is_up) for m in (market, drawn)]
+            fitted = compute_longer_ratio(zone_fit.hazards, hours * HOUR_S, is_up=is_up)
+            word = "up" if is_up else "down"
+            cells.append(f"{word} {hours:g} h {shares[0]:.2f} {fitted:.2f} {shares[1]:.2f}")
+        print(f"{zone_fit.zone:14}{'     '.join(cells)}")
+
+
+def share_longer(market: SpotMarket, zone: int, hours: float, *, is_up: bool) -> float:
+    """Share of one zone's complete stretches that last longer."""
+    lengths = list_runs(market.is_available[:, zone]).list_complete(is_up=is_up)
+    return float(np.mean(lengths * market.tick_s > hours * HOUR_S))
 
 
 def quantify(market: SpotMarket, zone: int, levels: tuple[float, ...], *, is_up: bool) -> str:

@@ -18,7 +18,11 @@ from optiinfra.twin.spot.hazards import (
     count_ends,
     fit_hazards,
 )
-from optiinfra.twin.spot.risk import compute_exposure_h, compute_loss_probabilities
+from optiinfra.twin.spot.risk import (
+    compute_exposure_h,
+    compute_longer_ratio,
+    compute_loss_probabilities,
+)
 
 MEASURE = SpotMeasure.INSTANCE_LIFE
 
@@ -81,6 +85,8 @@ def test_risk_by_hand() -> None:
     assert risk.probability == pytest.approx(1 - survival)
     assert risk.low < 1 - exp(-(0.4 * 1 + 0.01 * 2)) < risk.high
     assert (risk.coverage_ratio, risk.measure, risk.zone) == (0.9, MEASURE, "z")
+    longer = [compute_longer_ratio(hazards, 10_800.0, is_up=is_up) for is_up in (True, False)]
+    assert longer == [pytest.approx((10 / 12) ** 4 * (100 / 101))] * 2
     many = compute_loss_probabilities(hazards, horizon_s=10_800.0, age_s=[3600.0, 1e6])
     assert many.tolist() == pytest.approx([1 - survival, 1 - (100 / 103)])
 

@@ -22,9 +22,12 @@ from optiinfra.twin.workload import (
     WorkloadFit,
     change_regime,
     inject_burst,
+    scale_lengths,
+    scale_rate,
     shift_time,
     warp_time,
 )
+from optiinfra.twin.workload.change_list import ChangeList, change_fit, change_trace
 from optiinfra.twin.workload.fit_transforms import (
     change_fit_regime,
     inject_fit_burst,
@@ -175,6 +178,30 @@ def test_longer_lengths_of_a_fit_keep_its_classes_apart() -> None:
     means = [f.lengths.table[1].mean() for f in (fit, make_fit())]
     assert means[0] == pytest.approx(0.3 * means[1], rel=0.01)
     assert scale_fit_lengths(fit, 1.0) is fit
+
+
+def test_several_changes_are_made_in_one_order() -> None:
+    changes = ChangeList(
+        rate_factor=2.0,
+        length_factor=2.0,
+        shift_s=1.0,
+        warp=TimeWarp(np.array([0.0, 2.0]), np.array([0.0, 3.0])),
+        bursts=(LoadBurst(0.0, 3.0, 2.0),),
+        regimes=(RegimeChange(4.0, 2.0),),
+    )
+    rng = np.random.default_rng(1)
+    assert changes.warp is not None
+    wanted = scale_lengths(scale_rate(make_trace(), 2.0), 2.0)
+    wanted = warp_time(shift_time(wanted, 1.0), changes.warp)
+    wanted = change_regime(inject_burst(wanted, changes.bursts[0], rng), changes.regimes[0])
+    changed = change_trace(make_trace(), changes, np.random.default_rng(1))
+    assert (changed.digest, changed.notes) == (wanted.digest, wanted.notes)
+    fit = change_fit(make_fit(), changes)
+    assert [note.split()[0] for note in fit.notes] == [
+        "rate", "prompts", "shifted", "time", "burst:", "regime",
+    ]  # fmt: skip
+    assert change_trace(trace := make_trace(), ChangeList(), rng) is trace
+    assert change_fit(fit, ChangeList()) is fit
 
 
 @pytest.mark.parametrize(

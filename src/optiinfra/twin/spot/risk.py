@@ -79,6 +79,15 @@ def compute_loss_probabilities(
     return np.asarray(_compute_loss_probability(shape, rate, exposure_h), np.float64)
 
 
+def compute_longer_ratio(hazards: ZoneHazards, lasts_s: float, *, is_up: bool) -> float:
+    """Share of the stretches up (or of the outages) that last longer than this."""
+    cells = hazards.loss_by_age if is_up else hazards.recovery_by_age
+    shape = np.array([cell.shape for cell in cells])
+    rate = np.array([cell.rate_h for cell in cells])
+    exposure_h = compute_exposure_h(hazards.age_edges_s, 0.0, lasts_s)
+    return 1.0 - float(_compute_loss_probability(shape, rate, exposure_h))
+
+
 def compute_exposure_h(
     age_edges_s: tuple[float, ...], age_s: ArrayLike, horizon_s: float
 ) -> NDArray[np.float64]:

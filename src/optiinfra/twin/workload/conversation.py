@@ -11,10 +11,12 @@ and gaps within a minute have a coefficient of variation of 1.03.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optiinfra.domain.trace import Trace
+from optiinfra.twin.workload.bursts import Bursts
 from optiinfra.twin.workload.lengths import JointLengths
+from optiinfra.twin.workload.rate import MAX_KNOTS, RateCurve
+from optiinfra.twin.workload.stream import RequestStream
 
 # fmt: off
 CONVERSATION_LENGTHS = JointLengths(
@@ -41,9 +43,8 @@ CONVERSATION_LENGTHS = JointLengths(
 )
 # fmt: on
 CONVERSATION_GAP_CV = 1.03  # of gaps within a minute
-_STEP_S = 5.0  # grid on which the load's curve is drawn
-_BURST_S = 30.0  # how long a burst lasts
-_MAX_STEPS = 2_000_000
+_BURST_S = 30.0  # memory of a burst
+_KNOTS_A_WAVE = 60
 
 
 def generate_conversation(
@@ -73,58 +74,28 @@ def generate_conversation(
     if not is_usable:
         message = "counts, rates and periods are positive; ratios are in 0..1"
         raise ValueError(message)
-    rng = np.random.default_rng(seed)
     span_s = num_requests / rate_per_s
-    expected = _draw_load(
-        rng,
-        span_s=span_s,
-        wave_ratio=wave_ratio,
-        wave_period_s=wave_period_s,
-        burst_ratio=burst_ratio,
-    )
-    shape = 1.0 / gap_cv**2
-    events = np.cumsum(rng.gamma(shape, 1.0 / shape, num_requests + 1))
-    share = events[:-1] / events[-1]
-    grid_s = np.linspace(0.0, span_s, expected.size)
-    arrival_s = np.interp(share, expected, grid_s)
-    prompt_tokens, output_tokens = CONVERSATION_LENGTHS.compute_tokens(
-        *rng.random((2, num_requests))
-    )
     load_note = (
         f"{rate_per_s:g} requests/s with a wave of ±{wave_ratio:.0%} over {wave_period_s:g} s "
         f"and bursts of ±{burst_ratio:.0%}"
     )
-    return Trace(
-        arrival_s=arrival_s - arrival_s[0],
-        prompt_tokens=prompt_tokens,
-        output_tokens=output_tokens,
-        source=f"generated conversation, seed {seed}",
-        is_synthetic=True,
-        notes=(
-            f"synthetic: generated conversation, seed {seed}",
-            "lengths after the Azure conversation trace of 2023-11-16 (CC-BY-4.0)",
-            load_note,
-        ),
+    stream = RequestStream(
+        rate=_make_wave(rate_per_s, span_s, wave_ratio=wave_ratio, wave_period_s=wave_period_s),
+        lengths=CONVERSATION_LENGTHS,
+        seed=seed,
+        source="generated conversation",
+        bursts=Bursts(gap_cv, (_BURST_S,), (float(np.expm1(burst_ratio**2)),)),
+        num_requests=num_requests,
+        notes=("lengths after the Azure conversation trace of 2023-11-16 (CC-BY-4.0)", load_note),
     )
+    return stream.to_trace()
 
 
-def _draw_load(
-    rng: np.random.Generator,
-    *,
-    span_s: float,
-    wave_ratio: float,
-    wave_period_s: float,
-    burst_ratio: float,
-) -> NDArray[np.float64]:
-    """Share of all requests expected until each point of an even grid over the span: 0 to 1."""
-    num_steps = min(max(int(span_s / _STEP_S), 1), _MAX_STEPS)
-    step_s = span_s / num_steps
-    middle_s = (np.arange(num_steps) + 0.5) * step_s
-    # lowest at the start, as in the traces, so that a demo sees the rise and the fall
-    wave = 1.0 - wave_ratio * np.cos(2 * np.pi * middle_s / wave_period_s)
-    memory = np.exp(-np.arange(0.0, 4 * _BURST_S, step_s) / _BURST_S)
-    memory /= np.sqrt((memory**2).sum())
-    noise = rng.standard_normal(num_steps + memory.size - 1)
-    bursts = np.exp(burst_ratio * np.convolve(noise, memory, mode="valid"))
-    expected = np.concatenate(([0.0], np.cumsum(wave * bursts)))
-    return np.asarray(expected / expected[-1], np.float64)
+def _make_wave(
+    rate_per_s: float, span_s: float, *, wave_ratio: float, wave_period_s: float
+) -> RateCurve:
+    """A cosine around the mean, lowest at the start, so that a demo sees the rise and the fall."""
+    num_knots = min(int(np.ceil(_KNOTS_A_WAVE * span_s / wave_period_s)) + 1, MAX_KNOTS)
+    knot_s = np.linspace(0.0, span_s, max(num_knots, 2))
+    wave = 1.0 - wave_ratio * np.cos(2 * np.pi * knot_s / wave_period_s)
+    return RateCurve(knot_s, rate_per_s * wave, span_s)
