@@ -19,6 +19,7 @@ from optiinfra.twin.spot import (
     fit_spot_market,
 )
 from optiinfra.twin.spot.hazards import count_ends, list_runs
+from optiinfra.twin.spot.prices import fit_prices
 from optiinfra.twin.spot.zone_noise import NoiseSharing, draw_zone_noise
 
 TICK_S = 300.0
@@ -98,6 +99,17 @@ def test_prices_change_as_often_within_the_measured_range(market: SpotMarket, fi
     assert together[1] == pytest.approx(together[0], abs=0.15)
 
 
+def test_a_price_that_rests_at_its_floor_is_drawn_anew_as_often_as_elsewhere() -> None:
+    market = make_market(720)
+    prices = np.full((720, 3), 0.9)
+    changes = [*range(100, 200, 10), *range(600, 700, 10)]
+    for k, tick in enumerate(changes):
+        prices[tick : tick + 10, 0] = 1.0 + 0.01 * (k % 7)
+    zone, _, still = fit_prices(replace(market, price_usd_per_h=prices)).zones
+    assert zone.gap_s_mean == pytest.approx(10 * TICK_S)
+    assert (still.gap_s_mean, set(still.usd_per_h)) == (None, {0.9})
+
+
 def test_a_fit_says_what_it_was_fitted_to(market: SpotMarket, fit: SpotFit) -> None:
     provenance = fit.provenance
     assert (provenance.source, provenance.digest) == ("made", market.digest)
@@ -146,5 +158,8 @@ def test_paths_are_like_the_measured_market(real_data_dir: Path) -> None:
     fit = fit_spot_market(market)
     assert fit.cadence_ticks == 3
     drawn = check_likeness(market, fit, num_times=60)
+    changes = [(np.diff(m.price_usd_per_h, axis=0) != 0).sum(0) / m.span_s for m in (market, drawn)]
+    often = changes[0] * market.span_s > 20  # two zones stand at the floor for most of the month
+    assert changes[1][often] == pytest.approx(changes[0][often], rel=0.35)
     any_up = [m.is_available.any(axis=1).mean() for m in (market, drawn)]
     assert any_up[1] == pytest.approx(any_up[0], abs=0.01)

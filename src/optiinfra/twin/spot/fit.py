@@ -17,7 +17,7 @@ from optiinfra.twin.spot.hazards import (
     fit_hazards,
     list_runs,
 )
-from optiinfra.twin.spot.market import SECONDS_PER_HOUR, SpotMarket, find_region
+from optiinfra.twin.spot.market import SpotMarket, find_region
 from optiinfra.twin.spot.model import SpotFit, ZoneFit
 from optiinfra.twin.spot.paths import draw_availability
 from optiinfra.twin.spot.prices import fit_prices
@@ -39,21 +39,18 @@ def fit_spot_market(market: SpotMarket) -> SpotFit:
     if market.num_ticks < _MIN_TICKS:
         message = f"{market.num_ticks} ticks are too few to fit a spot market to: {_MIN_TICKS}"
         raise ValueError(message)
-    hazards = fit_hazards(market)
     cadence = _find_cadence(market)
     availability = np.clip(
         market.is_available.mean(axis=0),
         1 / (market.num_ticks + 1),
         market.num_ticks / (market.num_ticks + 1),
     )
-    cadence_h = cadence * market.tick_s / SECONDS_PER_HOUR
-    loss_ratio = np.array([hazard.loss.mean_per_h * cadence_h for hazard in hazards])
-    shares = _fit_shares(market, cadence, availability, loss_ratio)
+    shares = _fit_shares(market, cadence, availability)
     fit = SpotFit(
         zones=tuple(
             ZoneFit(zone, float(up), tuple(row.tolist()), hazard)
             for zone, up, row, hazard in zip(
-                market.zones, availability, shares, hazards, strict=True
+                market.zones, availability, shares, fit_hazards(market), strict=True
             )
         ),
         tick_s=market.tick_s,
@@ -87,20 +84,15 @@ def _find_cadence(market: SpotMarket) -> int:
 
 
 def _fit_shares(
-    market: SpotMarket,
-    cadence: int,
-    availability: NDArray[np.float64],
-    loss_ratio: NDArray[np.float64],
+    market: SpotMarket, cadence: int, availability: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Shares of the scales, float64[num_zones, num_scales], each row of sum 1."""
     lags = 2 ** np.arange(_NUM_LAGS)
     lags = lags[lags * cadence <= max(market.num_ticks // 8, cadence)]
     fading = np.array(
         [
-            _compute_fading(column, float(up), lags=lags * cadence, loss_ratio=float(loss))
-            for column, up, loss in zip(
-                market.is_available.T, availability, loss_ratio, strict=True
-            )
+            _compute_fading(column, float(up), lags * cadence)
+            for column, up in zip(market.is_available.T, availability, strict=True)
         ]
     )
     shapes = np.exp(-lags[:, None] / _SCALES)
@@ -109,20 +101,15 @@ def _fit_shares(
 
 
 def _compute_fading(
-    is_up: NDArray[np.bool_],
-    availability: float,
-    *,
-    lags: NDArray[np.int64],
-    loss_ratio: float,
+    is_up: NDArray[np.bool_], availability: float, lags: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Correlation of a zone's normal variable with itself `lags` ticks later, float64[num_lags].
 
-    The first is that at which a share `loss_ratio` of what is up is lost by then.
+    The first says how often a zone that is up is not so a cadence later: the hazard.
     """
     threshold = find_threshold(availability)
     up = is_up.astype(np.float64) - is_up.mean()
     joint = [float(np.mean(up[:-lag] * up[lag:])) + availability**2 for lag in lags]
-    joint[0] = availability * (1 - min(loss_ratio, 1 - availability))
     found = [find_correlation(threshold, threshold, p) for p in joint]
     return np.clip(found, 0.0, _MAX_CORRELATION)
 

@@ -3,7 +3,7 @@
 A zone is up while a normal variable X is below a threshold, which sets its availability. X is a sum
 of noises whose memory fades over 1, 4, 16 … times the cadence. Their shares are fitted to how X
 correlates with itself later, which makes long stretches long and short ones frequent; the shortest
-lag is met exactly, which sets the hazard. A part of each noise is common to all zones and a further
+lag weighs most, which sets the hazard. A part of each noise is common to all zones and a further
 part to a region's, so that zones fail together as often as was measured.
 
 The cadence is the shortest stretch ever seen: what was asked every few ticks cannot change faster.
