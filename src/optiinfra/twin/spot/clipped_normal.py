@@ -34,7 +34,8 @@ def compute_joint_probability(
     angle = np.arcsin(correlation)[:, None]
     at = angle * (_NODES + 1) / 2
     density = np.exp(-(low**2 + high**2 - 2 * low * high * np.sin(at)) / (2 * np.cos(at) ** 2))
-    integral = (density @ _WEIGHTS) * angle[:, 0] / 2
+    # summed by numpy, not by BLAS, whose order of adding depends on the number of cores
+    integral = (density * _WEIGHTS).sum(axis=1) * angle[:, 0] / 2
     return np.asarray(ndtr(low) * ndtr(high) + integral / (2 * np.pi), np.float64)
 
 

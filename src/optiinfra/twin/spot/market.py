@@ -175,4 +175,5 @@ class SpotMarket:
         # seconds at each price: whole ticks but for the ends, which may also lie beyond the market
         edges_s = np.arange(first, last + 2) * self.tick_s
         edges_s[0], edges_s[-1] = start_s, end_s
-        return float(np.diff(edges_s) @ prices[first : last + 1]) / SECONDS_PER_HOUR
+        spent = np.diff(edges_s) * prices[first : last + 1]
+        return float(spent.sum()) / SECONDS_PER_HOUR
