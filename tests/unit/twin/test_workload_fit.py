@@ -22,6 +22,7 @@ from optiinfra.twin.workload import (
     fit_workload,
     measure_workload,
 )
+from optiinfra.twin.workload.chunks import join_chunks, resize_chunks
 from optiinfra.twin.workload.dispersion import measure_dispersion
 from optiinfra.twin.workload.prefix_fit import PrefixDrawer
 from optiinfra.twin.workload.prefix_statistics import find_shared_prefixes
@@ -132,6 +133,22 @@ def test_chunks_share_prefixes_across_their_ends(fit: WorkloadFit) -> None:
     assert np.array_equal(np.concatenate(ids), whole.prefix_hashes.ids)
     assert offsets == whole.prefix_hashes.offsets.tolist()
     assert whole.prefix_hashes.num_ids == len(set(whole.prefix_hashes.ids.tolist()))
+
+
+@pytest.mark.parametrize("sizes", [(3, 7), (7, 3), (100, 100)])
+def test_chunks_are_cut_and_joined_with_their_prefixes(
+    fit: WorkloadFit, sizes: tuple[int, int]
+) -> None:
+    (whole,) = fit.make_stream(seed=2, num_requests=40).iter_chunks()
+    chunks = list(resize_chunks(resize_chunks([whole], sizes[0]), sizes[1]))
+    assert [c.num_requests for c in chunks[:-1]] == [sizes[1]] * (len(chunks) - 1)
+    joined = join_chunks(chunks)
+    assert joined.prefix_hashes is not None
+    assert whole.prefix_hashes is not None
+    assert np.array_equal(joined.prefix_hashes.ids, whole.prefix_hashes.ids)
+    assert np.array_equal(joined.prefix_hashes.offsets, whole.prefix_hashes.offsets)
+    assert np.array_equal(joined.arrival_s, whole.arrival_s)
+    assert [c.first_request for c in chunks] == [sizes[1] * k for k in range(len(chunks))]
 
 
 @settings(max_examples=25)
