@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from optiinfra.adapters.price_book import PriceBook
+    from optiinfra.adapters.traces.generation import GeneratedTrace, TraceRequest
     from optiinfra.database.engine import Database
     from optiinfra.domain.measurement import Measurement
     from optiinfra.orchestrator.analysis import Progress
@@ -194,22 +195,11 @@ def decide_recommendation(
         )
 
 
-def generate_trace(*, seed: int, num_requests: int, rate_per_s: float, out: Path) -> Trace:
-    """Write a seeded, generated conversation as a trace in our own form; returns it."""
-    from optiinfra.adapters.traces import write_csv
-    from optiinfra.twin.workload import generate_conversation
+def generate_trace(request: TraceRequest) -> GeneratedTrace:
+    """Generate a trace as asked and write it. Raises InputError; nothing is written then."""
+    from optiinfra.adapters.traces.generation import generate_trace as generate
 
-    trace = generate_conversation(seed=seed, num_requests=num_requests, rate_per_s=rate_per_s)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(trace, out)
-    except OSError as error:
-        raise InputError(
-            f"the trace cannot be written: {error.strerror}.",
-            remedy="Choose another path with --out.",
-            file=str(out),
-        ) from error
-    return trace
+    return generate(request)
 
 
 def _compute(

@@ -11,6 +11,7 @@ MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 LONG_FUNCTIONS = {
     "src/optiinfra/cli/analyze.py:analyze": "its signature is the table of options",
+    "src/optiinfra/cli/generate_trace.py:generate_trace": "its signature is the table of options",
     "src/optiinfra/twin/engine_simulator.py:simulate_replica": "one loop, compiled whole: calls "
     "inside it would cost what the compiler saves",
 }

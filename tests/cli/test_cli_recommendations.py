@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -155,16 +154,3 @@ def test_a_refused_decision_is_an_error(bootstrap: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(bootstrap, "decide_recommendation", refuse, raising=False)
     result = runner.invoke(app, ["recommendations", "approve", "0198", "--by", "a@example.com"])
     assert isinstance(result.exception, ConflictError)
-
-
-def test_generate_trace(bootstrap: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def generate_trace(**asked: Any) -> Any:
-        assert asked == {"seed": 3, "num_requests": 100, "rate_per_s": 2.0, "out": out}
-        return SimpleNamespace(num_requests=100, span_s=49.5, rate_per_s=2.0)
-
-    out = tmp_path / "demo.csv"
-    monkeypatch.setattr(bootstrap, "generate_trace", generate_trace, raising=False)
-    arguments = ["generate-trace", "--seed", "3", "--requests", "100", "--rate", "2", "--out"]
-    result = runner.invoke(app, [*arguments, str(out)])
-    assert result.exit_code == 0
-    assert "Wrote 100 synthetic requests over 49.5 s (2/s, seed 3)" in result.stdout

@@ -15,7 +15,7 @@ from optiinfra.adapters.prometheus_series import find_longest_run, to_buckets
 from optiinfra.adapters.prometheus_window import Filters, Window, open_window
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.trace import Trace
-from optiinfra.twin.workload_histograms import LengthHistogram, draw_from_histograms
+from optiinfra.twin.workload.histograms import LengthHistogram, draw_from_histograms
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,3 +95,25 @@ class Trace:
             sha.update(np.ascontiguousarray(self.prefix_hashes.offsets).tobytes())
             sha.update(np.ascontiguousarray(self.prefix_hashes.ids).tobytes())
         return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class RequestChunk:
+    """Some consecutive requests of a stream too long to be held whole; at least one.
+
+    arrival_s float64[n], non-decreasing, in seconds since the start of the *stream*, so it goes on
+    from chunk to chunk; prompt_tokens int32[n] >= 1; output_tokens int32[n] >= 1. `first_request`
+    is the number in the stream, from 0, of the first of them. Ids of `prefix_hashes` mean the same
+    in every chunk of the stream, so they are not dense within one.
+    """
+
+    arrival_s: NDArray[np.float64]
+    prompt_tokens: NDArray[np.int32]
+    output_tokens: NDArray[np.int32]
+    first_request: int = 0
+    prefix_hashes: PrefixHashes | None = None
+
+    @property
+    def num_requests(self) -> int:
+        """How many requests are in this chunk."""
+        return int(self.arrival_s.size)

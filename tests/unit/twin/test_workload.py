@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from optiinfra.domain.trace import PrefixHashes, Trace
 from optiinfra.twin.workload import scale_lengths, scale_rate, summarize
-from optiinfra.twin.workload_prefixes import (
+from optiinfra.twin.workload.prefixes import (
     fit_prefix_hashes,
     number_densely,
     select_prefix_hashes,

@@ -6,6 +6,13 @@
 from optiinfra.adapters.traces.formats import TraceFormat
 from optiinfra.adapters.traces.measured import read_measured_requests
 from optiinfra.adapters.traces.reading import read_traces
-from optiinfra.adapters.traces.writing import write_csv
+from optiinfra.adapters.traces.writing import write_chunks, write_csv, write_trace
 
-__all__ = ["TraceFormat", "read_measured_requests", "read_traces", "write_csv"]
+__all__ = [
+    "TraceFormat",
+    "read_measured_requests",
+    "read_traces",
+    "write_chunks",
+    "write_csv",
+    "write_trace",
+]

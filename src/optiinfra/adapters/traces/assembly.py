@@ -23,7 +23,7 @@ from optiinfra.adapters.traces.limits import (
 from optiinfra.adapters.traces.rows import Rows, find_first
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.trace import PrefixHashes, Trace
-from optiinfra.twin.workload_prefixes import fit_prefix_hashes, select_prefix_hashes
+from optiinfra.twin.workload.prefixes import fit_prefix_hashes, select_prefix_hashes
 
 _UNITS_PER_S = {Kind.SECONDS: 1.0, Kind.MILLISECONDS: 1e3, Kind.INSTANT: 1e9}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optiinfra.adapters.traces import read_traces, write_csv
+from optiinfra.adapters.traces import read_traces, write_chunks, write_csv, write_trace
 from optiinfra.domain.errors import InputError
-from optiinfra.domain.trace import PrefixHashes, Trace
-from optiinfra.twin.workload_prefixes import number_densely
+from optiinfra.domain.trace import PrefixHashes, RequestChunk, Trace
+from optiinfra.twin.workload.chunks import resize_chunks
+from optiinfra.twin.workload.prefixes import number_densely
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -114,3 +116,40 @@ def test_metadata_and_notes_are_single_lines(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="single lines"):
         write_csv(trace, tmp_path / "b.csv", {"synthetic": "seed\n0,0,0"})
     assert not (tmp_path / "b.csv").exists()
+
+
+@settings(SETTINGS, max_examples=20)
+@given(trace=traces(), size=st.integers(1, 40))
+def test_parquet_and_chunks_hold_the_same(trace: Trace, size: int, tmp_path: Path) -> None:
+    write_trace(trace, tmp_path / "t.parquet")
+    read = read_traces(tmp_path / "t.parquet")[None]
+    assert read.digest == trace.digest
+    assert (read.is_synthetic, read.started_at) == (trace.is_synthetic, trace.started_at)
+    assert read.notes[:2] == trace.notes
+    columns = (trace.arrival_s, trace.prompt_tokens, trace.output_tokens)
+    whole = RequestChunk(*columns, prefix_hashes=trace.prefix_hashes)
+    for name in ("chunks.csv", "chunks.parquet"):
+        path = tmp_path / name
+        chunks = resize_chunks([whole], size)
+        assert write_chunks(chunks, path, notes=["synthetic: seed 1", "x"]) == trace.num_requests
+        read = read_traces(path)[None]
+        assert read.digest == trace.digest
+        assert {"synthetic: seed 1", "x"} <= set(read.notes)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_stream_that_breaks_off_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert write_chunks([], path, notes=[]) == 0
+    before = path.read_bytes()
+
+    def break_off() -> Iterator[RequestChunk]:
+        yield RequestChunk(np.zeros(1), np.ones(1, np.int32), np.ones(1, np.int32))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_chunks(break_off(), path, notes=[])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError):  # a table without rows is no trace
+        read_traces(path)

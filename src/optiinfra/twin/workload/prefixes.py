@@ -10,9 +10,24 @@ from optiinfra.domain.trace import PrefixHashes
 
 def select_prefix_hashes(hashes: PrefixHashes, keep: NDArray[np.bool_]) -> PrefixHashes:
     """The hashes of the requests with `keep`, ids numbered anew in order of first use."""
-    lengths = np.diff(hashes.offsets)
-    ids = hashes.ids[np.repeat(keep, lengths)]
-    return PrefixHashes(_to_offsets(lengths[keep]), number_densely(ids), hashes.block_tokens)
+    return take_prefix_hashes(hashes, np.flatnonzero(keep))
+
+
+def take_prefix_hashes(hashes: PrefixHashes, requests: NDArray[np.int64]) -> PrefixHashes:
+    """The hashes of some requests in the order given, ids numbered anew in order of first use."""
+    lengths = np.diff(hashes.offsets)[requests]
+    offsets = _to_offsets(lengths)
+    starts = np.repeat(hashes.offsets[requests] - offsets[:-1], lengths)
+    ids = hashes.ids[starts + np.arange(offsets[-1])]
+    return PrefixHashes(offsets, number_densely(ids), hashes.block_tokens)
+
+
+def append_prefix_hashes(hashes: PrefixHashes, prompt_tokens: NDArray[np.int32]) -> PrefixHashes:
+    """The hashes and those of more prompts, which share nothing with anybody."""
+    lengths = -(-prompt_tokens.astype(np.int64) // hashes.block_tokens)
+    new = hashes.num_ids + np.arange(int(lengths.sum()), dtype=np.int32)
+    offsets = np.concatenate((hashes.offsets, hashes.offsets[-1] + np.cumsum(lengths)))
+    return PrefixHashes(offsets, np.concatenate((hashes.ids, new)), hashes.block_tokens)
 
 
 def fit_prefix_hashes(hashes: PrefixHashes, prompt_tokens: NDArray[np.int32]) -> PrefixHashes:
