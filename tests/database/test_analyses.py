@@ -36,7 +36,7 @@ from optiinfra.database.repositories import (
     Workflows,
     record_analysis,
 )
-from optiinfra.domain.errors import ConflictError, NotFoundError
+from optiinfra.domain.errors import ConflictError, ConstraintError, NotFoundError
 
 BOSS = "boss@example.com"
 
@@ -136,7 +136,7 @@ def test_a_reused_proposal_stays_an_alternative_in_the_later_analysis(session: S
 def test_nothing_is_half_written(database: Database) -> None:
     with database.transaction() as session:
         customer, agent = make_customer(session), make_agent(session)
-    with pytest.raises(ValueError, match="JSON compliant"), database.transaction() as session:
+    with pytest.raises(ConstraintError, match="finite"), database.transaction() as session:
         record(session, customer, agent, "one", fails=True)
     with database.reading() as session:
         assert [count(session, m) for m in (WorkflowExecution, Recommendation, Event)] == [0, 0, 0]
