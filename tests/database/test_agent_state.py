@@ -260,9 +260,12 @@ def test_metrics_are_aggregated_and_searched(session: Session) -> None:
         Bucket(NOW, 3, 1.0, 0.0, 2.0, 1.9),
         Bucket(NOW + timedelta(hours=1), 3, 4.0, 3.0, 5.0, 4.9),
     ]
-    found = metrics.list_samples(agent.id, "m", tags={"zone": {"name": "b"}}, **span)
-    assert [sample.metric_value for sample in found] == [4, 5]
-    with pytest.raises(ValueError, match="interval"):
+    found = metrics.list_page(agent.id, "m", tags={"zone": {"name": "b"}}, **span)
+    assert [sample.metric_value for sample in found.items] == [4, 5]
+    with pytest.raises(ConstraintError) as caught:
+        metrics.list_page(agent.id, "m", tags={"zone": "a\0"}, **span)
+    assert (caught.value.table, caught.value.column) == ("agent_metrics", "tags")
+    with pytest.raises(InputError, match="interval"):
         metrics.compute_buckets(agent.id, "m", width=timedelta(0), **span)
 
 
