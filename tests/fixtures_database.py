@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.orm import Session
 
 from optiinfra.database import migrate, partitions
-from optiinfra.database.engine import Database, make_engine, to_json
+from optiinfra.database.engine import Database, WritingSession, make_engine, to_json
 from optiinfra.embedded.postgres import running
 
 # Nothing of a test needs to outlive a power cut.
@@ -140,3 +140,22 @@ def session(migrated_url: str) -> Iterator[Session]:
             yield session
         transaction.rollback()
     engine.dispose()
+
+
+@contextmanager
+def make_checked_session(url: str) -> Iterator[Session]:
+    """A session as Database makes them, with its checks and errors; all is rolled back."""
+    with Database(url) as database, database._engine.connect() as connection:
+        transaction = connection.begin()
+        with WritingSession(
+            connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        ) as session:
+            yield session
+        transaction.rollback()
+
+
+@pytest.fixture
+def checked_session(migrated_url: str) -> Iterator[Session]:
+    """The same, for one test."""
+    with make_checked_session(migrated_url) as session:
+        yield session

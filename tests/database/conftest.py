@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fixtures_database import (
+    checked_session,
     database,
     empty_url,
     fresh_url,
@@ -13,6 +14,7 @@ from tests.fixtures_database import (
 )
 
 __all__ = [
+    "checked_session",
     "database",
     "empty_url",
     "fresh_url",

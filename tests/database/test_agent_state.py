@@ -26,13 +26,20 @@ from optiinfra.database.models import (
     AgentStatusDetail,
     ConfigType,
 )
+from optiinfra.database.refusals import REDACTED
 from optiinfra.database.repositories.agent_metrics import AgentMetrics, Bucket
 from optiinfra.database.repositories.agent_states import AgentStates
 from optiinfra.database.repositories.capabilities import Capabilities, parse_version
 from optiinfra.database.repositories.config_values import MAX_BYTES, format_value, parse_value
-from optiinfra.database.repositories.configs import REDACTED, Configs
+from optiinfra.database.repositories.configs import Configs
 from optiinfra.database.sealing import Sealer
-from optiinfra.domain.errors import ConflictError, InputError, KeyMissingError, NotFoundError
+from optiinfra.domain.errors import (
+    ConflictError,
+    ConstraintError,
+    InputError,
+    KeyMissingError,
+    NotFoundError,
+)
 
 SECRET = "sk-very-secret-value"  # noqa: S105 - an example
 OLD = Sealer(keys={"k1": b"1" * 32}, active="k1")
@@ -77,13 +84,19 @@ def test_a_wrong_value_is_refused_without_being_shown(
     session: Session, value: Any, type_name: str
 ) -> None:
     agent = make_agent(session)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(ConstraintError) as caught:
         Configs(session).set(agent.id, "k", value, type_name=type_name, now=NOW)
+    assert caught.value.table == "agent_configs"
+    expected = "config_type" if type_name == "decimal" else "config_value"
+    assert caught.value.column == expected
     assert len(str(caught.value)) < 300
     assert session.scalars(select(AgentConfig)).all() == []
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists))
+WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
+
+
+@given(st.recursive(st.none() | st.booleans() | WORDS | st.integers(), st.lists))
 def test_json_round_trips(value: Any) -> None:
     text_, type_ = format_value(value, ConfigType.JSON, key="k")
     assert parse_value(text_, type_, key="k") == value
@@ -141,6 +154,29 @@ def test_a_key_that_cannot_be_used_is_refused() -> None:
         Sealer(keys={"k": b"short"}, active="k")
     with pytest.raises(ValueError, match="no key"):
         Sealer(keys={}, active="k")
+
+
+def test_a_setting_whose_text_was_changed_is_refused_without_being_shown(session: Session) -> None:
+    agent, configs = make_agent(session), Configs(session)
+    configs.set(agent.id, "k", 3, type_name="integer", description="why", now=NOW)
+    for type_, stored in (
+        ("integer", "s3cret"),
+        ("float", "inf"),
+        ("boolean", "s3"),
+        ("json", "{"),
+    ):
+        session.execute(
+            text(
+                "UPDATE agent_configs SET config_value = :v, config_type = CAST(:t AS configtype)"
+            ),
+            {"v": stored, "t": type_},
+        )
+        with pytest.raises(ConstraintError) as caught:
+            configs.get(agent.id, "k")
+        assert caught.value.column == "config_value"
+        assert caught.value.__context__ is None
+        assert stored not in str(caught.value)
+    assert session.scalars(select(AgentConfig.description)).one() == "why"
 
 
 def test_a_setting_that_is_not_there(session: Session) -> None:
@@ -224,9 +260,12 @@ def test_metrics_are_aggregated_and_searched(session: Session) -> None:
         Bucket(NOW, 3, 1.0, 0.0, 2.0, 1.9),
         Bucket(NOW + timedelta(hours=1), 3, 4.0, 3.0, 5.0, 4.9),
     ]
-    found = metrics.list_samples(agent.id, "m", tags={"zone": {"name": "b"}}, **span)
-    assert [sample.metric_value for sample in found] == [4, 5]
-    with pytest.raises(ValueError, match="interval"):
+    found = metrics.list_page(agent.id, "m", tags={"zone": {"name": "b"}}, **span)
+    assert [sample.metric_value for sample in found.items] == [4, 5]
+    with pytest.raises(ConstraintError) as caught:
+        metrics.list_page(agent.id, "m", tags={"zone": "a\0"}, **span)
+    assert (caught.value.table, caught.value.column) == ("agent_metrics", "tags")
+    with pytest.raises(InputError, match="interval"):
         metrics.compute_buckets(agent.id, "m", width=timedelta(0), **span)
 
 

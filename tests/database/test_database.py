@@ -13,7 +13,7 @@ from tests.fixtures_database import change_database
 
 from optiinfra.database.engine import Database, WriteInReadingError
 from optiinfra.database.models import Customer, Recommendation
-from optiinfra.domain.errors import DatabaseError
+from optiinfra.domain.errors import ConstraintError, DatabaseError
 
 
 def count_customers(database: Database) -> int:
@@ -71,8 +71,9 @@ def test_a_constraint_that_refuses_is_our_error_without_values(database: Databas
 
 
 def test_nan_never_reaches_a_json_column(database: Database) -> None:
-    with pytest.raises(ValueError, match="JSON compliant"), database.transaction() as session:
+    with pytest.raises(ConstraintError) as caught, database.transaction() as session:
         make_customer(session, customer_metadata={"saving": float("nan")})
+    assert str(caught.value).startswith("customers.metadata: nan at $.saving is not finite.")
 
 
 def test_a_server_that_is_down_is_named_with_what_to_do() -> None:

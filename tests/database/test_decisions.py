@@ -63,7 +63,7 @@ def test_an_approval_is_one_status_one_row_one_event(session: Session) -> None:
     (approval,) = decided.approvals
     assert (approval.approved_by, approval.comment) == (BOSS, "go")
     assert (approval.status, approval.created_at) == (ApprovalStatus.APPROVED, NOW)
-    (event,) = Events(session).list_latest(customer_id=row.customer_id)
+    (event,) = Events(session).list_page(customer_id=row.customer_id).items
     assert event.event_type == "recommendation_approved"
     assert event.data == {
         "recommendation_id": str(row.id),
@@ -82,7 +82,7 @@ def test_a_rejection_is_one_status_one_row_one_event(session: Session) -> None:
     assert decided.approved_at is None
     (approval,) = decided.approvals
     assert (approval.status, approval.comment) == (ApprovalStatus.REJECTED, None)
-    (event,) = Events(session).list_latest(customer_id=row.customer_id)
+    (event,) = Events(session).list_page(customer_id=row.customer_id).items
     assert event.event_type == "recommendation_rejected"
 
 
@@ -233,7 +233,7 @@ def test_of_two_who_decide_at_once_exactly_one_wins(
             decided = Recommendations(session).get(row.id)
             assert len(decided.approvals) == 1
             assert decided.approvals[0].status.value == decided.status.value
-            assert len(Events(session).list_latest(customer_id=row.customer_id)) == 1
+            assert len(Events(session).list_page(customer_id=row.customer_id).items) == 1
 
 
 def test_of_two_alternatives_approved_at_once_exactly_one_wins(database: Database) -> None:

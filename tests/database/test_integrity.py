@@ -199,7 +199,7 @@ def test_the_history_of_a_workflow_is_chained(session: Session) -> None:
     session.flush()
     transitions = Transitions(session)
     assert transitions.verify(execution.id) == 7
-    changes = [(row.old_status, row.new_status) for row in transitions.list_all(execution.id)]
+    changes = [(row.old_status, row.new_status) for row in transitions.list_after(execution.id)]
     assert changes[0] == (None, "running")
     assert changes[-1] == ("running", "completed")
 

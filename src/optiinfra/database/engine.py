@@ -12,11 +12,14 @@ from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import Engine, create_engine, event, func, select, text, true
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from optiinfra.database.address import get_connect_arguments, get_name, parse_url
-from optiinfra.database.failures import translated
+from optiinfra.database.checked_rows import check_flush
+from optiinfra.database.failures import make_refusal_of, translated
+from optiinfra.domain.errors import ConstraintError
 
 # NaN is no JSON; refused here it names the statement, refused by PostgreSQL it does not.
 to_json = partial(json.dumps, allow_nan=False)
@@ -43,6 +46,13 @@ def make_engine(url: str, *, is_pooled: bool = True) -> Engine:
     )
 
 
+class WritingSession(Session):
+    """A session that checks what it is about to write before anything is sent."""
+
+
+event.listen(WritingSession, "before_flush", check_flush)
+
+
 def _refuse_flush(session: Session, *_: object) -> None:
     if session.new or session.dirty or session.deleted:
         message = f"reading() was asked to write {[*session.new, *session.dirty, *session.deleted]}"
@@ -61,6 +71,11 @@ class ReadingSession(Session):
 
 event.listen(ReadingSession, "before_flush", _refuse_flush)
 event.listen(ReadingSession, "do_orm_execute", _refuse_statement)
+
+
+def _refuse_value(context: ExceptionContext, *, name: str) -> ConstraintError | None:
+    """Within a transaction too, a value that is refused is one error of ours."""
+    return make_refusal_of(context, name=name)
 
 
 class Role(StrEnum):
@@ -87,7 +102,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
         self.name = get_name(self._engine.url)
-        self._writing = sessionmaker(self._engine, expire_on_commit=False)
+        event.listen(self._engine, "handle_error", partial(_refuse_value, name=self.name))
+        self._writing = sessionmaker(self._engine, class_=WritingSession, expire_on_commit=False)
         # PostgreSQL itself refuses what gets past the session's own checks.
         self._reading = sessionmaker(
             self._engine.execution_options(postgresql_readonly=True),

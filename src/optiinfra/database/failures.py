@@ -6,9 +6,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from optiinfra.database.diagnosis import (
+    find_culprit,
+    find_unknown_word,
+    find_written,
+    locate,
+)
+from optiinfra.database.refusals import REMEDY, make_refusal
 from optiinfra.domain.errors import ConstraintError, DatabaseError, TimeOutsideError
 
 # By SQLSTATE or its class: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -32,6 +41,8 @@ UNREACHABLE = (
     " use the embedded PostgreSQL."
 )
 REFUSALS = ("22", "23")  # values that do not fit, constraints that do not hold
+# What a type of SQLAlchemy or the driver raises for a value that it cannot send.
+BINDING_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 NO_PARTITION = "no partition of relation"
 REFUSED = "Nothing was written. If it happens again, report it with this message."
 
@@ -64,30 +75,61 @@ def make_database_error(error: DBAPIError, *, name: str) -> DatabaseError:
     text = text.split(" Is the server running")[0]  # libpq's own advice; ours follows
     remedy = REMEDIES.get(state) or REMEDIES.get(state[:2])
     if state[:2] in REFUSALS:
-        return make_constraint_error(cause, name=name)
+        return make_constraint_error(
+            cause, name=name, statement=error.statement, parameters=error.params
+        )
     if remedy is None:
         is_gone = error.connection_invalidated or not state or state[:2] in {"08", "57"}
         remedy = UNREACHABLE if is_gone else REFUSED
     return DatabaseError(f"The database {name} failed: {text.rstrip('.')}.", remedy=remedy)
 
 
-def make_constraint_error(cause: BaseException, *, name: str) -> ConstraintError:
-    """Which table, column and constraint refused; the row's values are not repeated."""
+def make_constraint_error(
+    cause: BaseException, *, name: str, statement: str | None = None, parameters: object = None
+) -> ConstraintError:
+    """Which table, column and constraint refused which value; no other value is repeated."""
     diagnosis = getattr(cause, "diag", None)
-    parts = {
-        field: getattr(diagnosis, f"{field}_name", None)
-        for field in ("table", "column", "constraint")
-    }
+    constraint = getattr(diagnosis, "constraint_name", None)
+    place = locate(diagnosis, parameters)
     text = getattr(diagnosis, "message_primary", None) or " ".join(str(cause).split())
-    problem = f"The database {name} failed: {text.rstrip('.')}."
+    culprit = find_culprit(statement, parameters) or find_unknown_word(text)
+    if culprit is not None and culprit[1].constraint == constraint:
+        return make_refusal(*culprit)
+    what = "" if place.column is None else f" {place.table}.{place.column}"
+    shown = "" if place.value is None else f" ({place.value})"
+    kind, remedy = ConstraintError, getattr(diagnosis, "message_hint", None) or REFUSED
     if NO_PARTITION in text:
-        return TimeOutsideError(
-            problem,
-            remedy="Nothing was written. Correct the time, or create partitions for it.",
-            **parts,
-        )
+        kind = TimeOutsideError
+        remedy = "Nothing was written. Correct the time, or create partitions for it."
+    return kind(
+        f"The database {name} refused{what}{shown}: {text.rstrip('.')}.",
+        remedy=remedy,
+        constraint=constraint,
+        **place._asdict(),
+    )
+
+
+def make_refusal_of(context: ExceptionContext, *, name: str) -> ConstraintError | None:
+    """Ours for a value that a statement cannot carry or a constraint refuses; None for the rest."""
+    cause, sent = context.original_exception, context.parameters
+    if isinstance(cause, psycopg.Error):
+        # What the driver itself finds has no code: a NUL byte, a number too large to send.
+        is_value = cause.sqlstate is None and isinstance(cause, psycopg.DataError)
+        if is_value or get_sqlstate(cause)[:2] in REFUSALS:
+            return make_constraint_error(
+                cause, name=name, statement=context.statement, parameters=sent
+            )
+        return None
+    if not isinstance(cause, BINDING_ERRORS):
+        return None
+    culprit = find_culprit(context.statement, sent) or find_unknown_word(str(cause))
+    if culprit is not None:
+        return make_refusal(*culprit)
+    table = find_written(context.statement)
+    if table is None:
+        return None  # no value is to blame: a programmer's error
     return ConstraintError(
-        problem, remedy=getattr(diagnosis, "message_hint", None) or REFUSED, **parts
+        f"A value for {table.name} is not of its column's type.", remedy=REMEDY, table=table.name
     )
 
 

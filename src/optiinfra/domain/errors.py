@@ -5,7 +5,8 @@
     │   └── SLOInfeasibleError    no candidate keeps the promise (exit 3)
     ├── DatabaseError         the database is down, of another schema, or refused a change (exit 2)
     │   ├── NotFoundError
-    │   ├── ConflictError     a status that does not allow the change
+    │   ├── ConflictError     a status that does not allow the change, or somebody was first
+    │   │   └── StaleFenceError   another worker holds the lease now
     │   ├── ConstraintError   a value that a column or a constraint refuses
     │   │   └── TimeOutsideError  a time for which there is no partition
     │   └── KeyMissingError   a value is encrypted with a key that is not there
@@ -78,6 +79,10 @@ class NotFoundError(DatabaseError):
 
 class ConflictError(DatabaseError):
     """The row's present status does not allow the change, or somebody else was first."""
+
+
+class StaleFenceError(ConflictError):
+    """A worker's lease was taken over, or given back: what it writes with the old fence is late."""
 
 
 class ConstraintError(DatabaseError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from optiinfra.domain.enums import (
+    AgentStatus,
     ApprovalStatus,
+    CustomerStatus,
     OptimizationStatus,
     RecommendationStatus,
     StepStatus,
@@ -98,5 +100,38 @@ STEP: Final = Lifecycle(
         StepStatus.FAILED: frozenset(),
         StepStatus.SKIPPED: frozenset(),
         StepStatus.RETRYING: frozenset({StepStatus.RUNNING, StepStatus.FAILED}),
+    },
+)
+
+# The two below are not enforced by the database as well: a person or the next heartbeat puts right
+# what is wrong in them.
+CUSTOMER: Final = Lifecycle(
+    name="customer",
+    initial=CustomerStatus.ACTIVE,
+    table={
+        CustomerStatus.ACTIVE: frozenset({CustomerStatus.SUSPENDED, CustomerStatus.CHURNED}),
+        CustomerStatus.SUSPENDED: frozenset({CustomerStatus.ACTIVE, CustomerStatus.CHURNED}),
+        CustomerStatus.CHURNED: frozenset(),
+    },
+)
+
+AGENT: Final = Lifecycle(
+    name="agent",
+    initial=AgentStatus.STARTING,
+    table={
+        AgentStatus.STARTING: frozenset(
+            {AgentStatus.HEALTHY, AgentStatus.DEGRADED, AgentStatus.FAILED, AgentStatus.STOPPED}
+        ),
+        AgentStatus.HEALTHY: frozenset(
+            {AgentStatus.STARTING, AgentStatus.DEGRADED, AgentStatus.FAILED, AgentStatus.STOPPED}
+        ),
+        AgentStatus.DEGRADED: frozenset(
+            {AgentStatus.STARTING, AgentStatus.HEALTHY, AgentStatus.FAILED, AgentStatus.STOPPED}
+        ),
+        AgentStatus.FAILED: frozenset(
+            {AgentStatus.STARTING, AgentStatus.HEALTHY, AgentStatus.DEGRADED, AgentStatus.STOPPED}
+        ),
+        # A late heartbeat does not wake it up: it is started, and registers again.
+        AgentStatus.STOPPED: frozenset({AgentStatus.STARTING}),
     },
 )

@@ -52,6 +52,10 @@ class Lifecycle(Generic[S]):
         """The members that nothing follows."""
         return frozenset(source for source, targets in self.table.items() if not targets)
 
+    def list_sources(self, target: S) -> tuple[S, ...]:
+        """The members that may become `target`, in the order of the table."""
+        return tuple(source for source in self.table if self.allows(source=source, target=target))
+
     def allows(self, *, source: S, target: S) -> bool:
         """Whether the table holds this change."""
         return target in self.table[source]

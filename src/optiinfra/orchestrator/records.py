@@ -20,11 +20,12 @@ from optiinfra.database.models import (
 )
 from optiinfra.database.models import Recommendation as RecommendationModel
 from optiinfra.database.repositories.agents import Agents
+from optiinfra.database.repositories.analyses import record_analysis
+from optiinfra.database.repositories.artifacts import Artifacts
 from optiinfra.database.repositories.customers import Customers
 from optiinfra.database.repositories.decisions import Decisions
 from optiinfra.database.repositories.new_rows import NewArtifact, NewRecommendation, NewStep
 from optiinfra.database.repositories.recommendations import Recommendations
-from optiinfra.database.repositories.workflows import Workflows, record_analysis
 from optiinfra.domain.analysis import Analysis, Recommendation, RecommendationKind
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.fleet import Fleet
@@ -108,9 +109,7 @@ def record(
         ids = dict(zip(digests, stored, strict=True))
         if report is not None:
             artifact = _write_report(report, analysis, ids, now=now)
-            Workflows(session).record_artifacts(
-                recorded.execution_id, [artifact], step_ids={}, now=now
-            )
+            Artifacts(session).attach(recorded.execution_id, [artifact], now=now)
     return ids
 
 

@@ -31,6 +31,14 @@ ALLOWED = {
         "running": {"completed", "failed", "retrying"},
         "retrying": {"running", "failed"},
     },
+    "customer": {"active": {"suspended", "churned"}, "suspended": {"active", "churned"}},
+    "agent": {
+        "starting": {"healthy", "degraded", "failed", "stopped"},
+        "healthy": {"starting", "degraded", "failed", "stopped"},
+        "degraded": {"starting", "healthy", "failed", "stopped"},
+        "failed": {"starting", "healthy", "degraded", "stopped"},
+        "stopped": {"starting"},
+    },
 }
 ALL: list[Lifecycle[Any]] = [v for v in vars(lifecycles).values() if isinstance(v, Lifecycle)]
 PAIRS = [(x, s, t) for x in ALL for s in type(x.initial) for t in type(x.initial)]

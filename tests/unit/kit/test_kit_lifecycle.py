@@ -51,3 +51,8 @@ def test_a_member_that_cannot_be_reached_is_refused() -> None:
     table: dict[Door, frozenset[Door]] = {**TABLE, Door.SHUT: frozenset({Door.OPEN})}
     with pytest.raises(ValueError, match=r"bricked_up.* cannot be reached"):
         Lifecycle(name="door", initial=Door.OPEN, table=table)
+
+
+def test_what_may_become_something() -> None:
+    door = Lifecycle(name="door", initial=Door.OPEN, table=TABLE)
+    assert door.list_sources(Door.SHUT) == (Door.OPEN,)

@@ -22,7 +22,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from optiinfra.database.models.base import (
     EMPTY_LIST,
     EMPTY_OBJECT,
+    FORM,
     ONE_ID,
+    SENSITIVE,
     Base,
     IdMixin,
     JsonList,
@@ -33,6 +35,7 @@ from optiinfra.database.models.base import (
     share,
 )
 from optiinfra.domain.enums import AgentStatusDetail, ConfigType, MetricType
+from optiinfra.kit.versions import is_version
 
 if TYPE_CHECKING:
     from optiinfra.database.models.core import Agent
@@ -57,7 +60,7 @@ class AgentConfig(IdMixin, TimestampMixin, Base):
 
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     config_key: Mapped[str] = mapped_column(String(255))
-    config_value: Mapped[str] = mapped_column(Text)
+    config_value: Mapped[str] = mapped_column(Text, info={SENSITIVE: True})
     config_type: Mapped[ConfigType] = mapped_column(
         make_enum_type(ConfigType, "configtype"),
         default=ConfigType.STRING,
@@ -130,7 +133,10 @@ class AgentCapability(IdMixin, TimestampMixin, Base):
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     capability_name: Mapped[str] = mapped_column(String(255))
     capability_version: Mapped[str] = mapped_column(
-        String(50), default="1.0.0", server_default="1.0.0"
+        String(50),
+        default="1.0.0",
+        server_default="1.0.0",
+        info={FORM: (is_version, "a semantic version like 1.2.0")},
     )
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
     config: Mapped[JsonObject | None] = mapped_column(default=dict, server_default=EMPTY_OBJECT)

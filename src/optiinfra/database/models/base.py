@@ -26,6 +26,10 @@ JsonList = list[Any]
 EMPTY_OBJECT = text("'{}'::jsonb")
 EMPTY_LIST = text("'[]'::jsonb")
 
+# Marks of a column, for whoever reads the models (its `info`).
+SENSITIVE = "is_sensitive"  # nobody may see what it holds
+FORM = "form"  # a condition on its text, and what a text that fails it is not
+
 # Partitioned tables have (id, time) as their key; a row is known by its id all the same.
 ONE_ID = {"primary_key": ["id"]}
 

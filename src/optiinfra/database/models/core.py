@@ -27,6 +27,7 @@ from optiinfra.database.models.base import (
     EMPTY_LIST,
     EMPTY_OBJECT,
     ONE_ID,
+    SENSITIVE,
     Base,
     IdMixin,
     JsonList,
@@ -77,7 +78,7 @@ class Customer(IdMixin, TimestampMixin, Base):
     name: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(255), unique=True)
     api_key_digest: Mapped[str] = mapped_column(
-        "api_key", String(64), unique=True, doc="hex SHA-256 of the key"
+        "api_key", String(64), unique=True, doc="hex SHA-256 of the key", info={SENSITIVE: True}
     )
     api_key_prefix: Mapped[str | None] = mapped_column(String(8), doc="by which people know it")
     is_api_key_weak: Mapped[bool] = mapped_column(

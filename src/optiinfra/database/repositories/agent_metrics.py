@@ -10,10 +10,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import check_values, require_utc
 from optiinfra.database.models import AgentMetric
-from optiinfra.kit.time import require_utc
+from optiinfra.database.repositories.pages import MAX_PAGE, Cursor, Page, fetch_page
+from optiinfra.domain.errors import InputError
 
-MAX_SAMPLES = 10_000
+MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class AgentMetrics:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def list_samples(
+    def list_page(
         self,
         agent_id: UUID,
         name: str,
@@ -42,17 +44,20 @@ class AgentMetrics:
         start: datetime,
         end: datetime,
         tags: dict[str, Any] | None = None,
-        limit: int = MAX_SAMPLES,
-    ) -> list[AgentMetric]:
+        after: Cursor | None = None,
+        limit: int = MAX_PAGE,
+    ) -> Page[AgentMetric]:
         """Samples from `start` until before `end`, earliest first, that have all of these tags."""
-        query = (
-            select(AgentMetric)
-            .where(*_in_range(agent_id, name, start=start, end=end, tags=tags))
-            .order_by(AgentMetric.recorded_at, AgentMetric.id)
-            .limit(max(1, min(limit, MAX_SAMPLES)))
-            .options(raiseload("*"))
+        conditions = _in_range(agent_id, name, start=start, end=end, tags=tags)
+        return fetch_page(
+            self._session,
+            select(AgentMetric).where(*conditions).options(raiseload("*")),
+            at=AgentMetric.recorded_at,
+            id=AgentMetric.id,
+            after=after,
+            limit=limit,
+            is_earliest_first=True,
         )
-        return list(self._session.scalars(query))
 
     def compute_buckets(
         self,
@@ -66,12 +71,15 @@ class AgentMetrics:
     ) -> list[Bucket]:
         """The samples in intervals of `width` counted from `start`; intervals without are left out.
 
-        At most 10,000 intervals: ValueError for more.
+        At most 10,000 intervals: InputError for more.
         """
-        first = require_utc(start)
-        if not timedelta(0) < width or (require_utc(end) - first) / width > MAX_SAMPLES:
-            message = f"an interval of {width} is none, or makes more than {MAX_SAMPLES}"
-            raise ValueError(message)
+        first, last = (require_utc(AgentMetric.recorded_at, at) for at in (start, end))
+        if not timedelta(0) < width or (last - first) / width > MAX_BUCKETS:
+            raise InputError(
+                f"An interval of {width} is none, or makes more than {MAX_BUCKETS}.",
+                remedy="Use a longer one.",
+                field="width",
+            )
         value = AgentMetric.metric_value
         bucket = func.date_bin(width, AgentMetric.recorded_at, first).label("bucket")
         query = (
@@ -93,11 +101,12 @@ class AgentMetrics:
 def _in_range(
     agent_id: UUID, name: str, *, start: datetime, end: datetime, tags: dict[str, Any] | None
 ) -> list[ColumnElement[bool]]:
+    check_values(AgentMetric, {"metric_name": name, "tags": tags})
     conditions = [
         AgentMetric.agent_id == agent_id,
         AgentMetric.metric_name == name,
-        AgentMetric.recorded_at >= require_utc(start),
-        AgentMetric.recorded_at < require_utc(end),
+        AgentMetric.recorded_at >= require_utc(AgentMetric.recorded_at, start),
+        AgentMetric.recorded_at < require_utc(AgentMetric.recorded_at, end),
     ]
     if tags:
         conditions.append(AgentMetric.tags.contains(tags))

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import check_values, require_utc
 from optiinfra.database.models import AgentState, AgentStatusDetail
 from optiinfra.domain.errors import ConflictError, NotFoundError
-from optiinfra.kit.time import require_utc
 
 
 class AgentStates:
@@ -44,14 +44,18 @@ class AgentStates:
 
         Raises ConflictError where somebody changed it since, and nothing is written then.
         """
-        changed_at = require_utc(now)
+        changed_at = require_utc(AgentState.last_activity, now)
+        values = {
+            "current_status": status,
+            "current_workflow_id": current_workflow_id,
+            "workflow_data": workflow_data or {},
+        }
+        check_values(AgentState, {**values, "version": version})
         swapped = self._session.scalar(
             update(AgentState)
             .where(AgentState.agent_id == agent_id, AgentState.version == version)
             .values(
-                current_status=status,
-                current_workflow_id=current_workflow_id,
-                workflow_data=workflow_data or {},
+                **values,
                 last_activity=changed_at,
                 updated_at=changed_at,
                 version=version + 1,

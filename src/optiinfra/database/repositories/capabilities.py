@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import require_utc
 from optiinfra.database.models import AgentCapability, CapabilitySplit
 from optiinfra.database.repositories.turns import take_turn
 from optiinfra.domain.errors import InputError, NotFoundError
-from optiinfra.kit.time import require_utc
+from optiinfra.kit import versions
+from optiinfra.kit.versions import Version
 
 MAX_FOUND = 1000
 TOLERANCE = 1e-9  # of a sum of shares, as in the database
-# https://semver.org, without build metadata, which has no order.
-_SEMVER = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-)
-
-
-# Its parts in an order in which a pre-release comes before its release.
-Version: TypeAlias = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
 
 
 def parse_version(text: str) -> Version:
     """The version; InputError where the text is not semver."""
-    found = _SEMVER.fullmatch(text)
-    if found is None:
-        raise InputError(
-            f"{text!r} is not a semantic version.", remedy="Write it like 1.2.0.", field="version"
-        )
-    pre_release = found[4].split(".") if found[4] else []
-    parts = tuple(
-        (False, int(part), "") if part.isdigit() else (True, 0, part) for part in pre_release
-    )
-    return int(found[1]), int(found[2]), int(found[3]), not pre_release, parts
+    try:
+        return versions.parse_version(text)
+    except ValueError as error:
+        raise InputError(f"{error}.", remedy="Write it like 1.2.0.", field="version") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +109,7 @@ class Capabilities:
         Versions that are not named are disabled. All or nothing; a trigger records each change.
         Raises InputError for shares that are none, NotFoundError for a version that is not there.
         """
-        changed_at = require_utc(now)
+        changed_at = require_utc(AgentCapability.updated_at, now)
         _check_shares(name, shares)
         take_turn(self._session, "capability_split", agent_id, name)
         query = select(AgentCapability).where(

@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import check_values, require_text, require_utc
 from optiinfra.database.models import AgentConfig
+from optiinfra.database.refusals import REDACTED
 from optiinfra.database.repositories.config_values import (
     ConfigValue,
     format_value,
@@ -20,10 +22,7 @@ from optiinfra.database.repositories.config_values import (
 from optiinfra.database.repositories.turns import take_turn
 from optiinfra.database.sealing import Sealer
 from optiinfra.domain.errors import InputError, KeyMissingError, NotFoundError
-from optiinfra.kit.time import require_utc
 
-REDACTED = "[sensitive]"
-MAX_KEY = 255
 MAX_BATCH = 1000
 FIRST_ID = UUID(int=0)
 
@@ -83,13 +82,9 @@ class Configs:
 
         `type_name` is one of the five types, or `number`. What was sensitive once stays so.
         """
-        changed_at = require_utc(now)
-        if not 0 < len(key) <= MAX_KEY or "\0" in key:
-            raise InputError(
-                "A setting's key cannot be used.",
-                remedy=f"Use 1 to {MAX_KEY} characters.",
-                field="config_key",
-            )
+        changed_at = require_utc(AgentConfig.updated_at, now)
+        check_values(AgentConfig, {"config_key": key, "description": description})
+        require_text(AgentConfig.config_key, key)
         text, type_ = format_value(value, parse_type(type_name), key=key)
         take_turn(self._session, "agent_config", agent_id, key)
         old = self._find(agent_id, key)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Text, cast, exists, func, or_, select, update
+from sqlalchemy import Text, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import check_values, require_utc
 from optiinfra.database.models import (
     Approval,
     ApprovalStatus,
@@ -15,15 +16,16 @@ from optiinfra.database.models import (
     RecommendationStatus,
     WorkflowExecution,
 )
+from optiinfra.database.repositories.analyses import RECOMMENDATIONS_KEY
+from optiinfra.database.repositories.approvals import Approvals
 from optiinfra.database.repositories.email_address import parse_email
 from optiinfra.database.repositories.events import Events
 from optiinfra.database.repositories.new_rows import ANALYSIS_KEY, DEPLOYMENT_KEY, DIGEST_KEY
+from optiinfra.database.repositories.recommendation_status import swap_status
 from optiinfra.database.repositories.recommendations import Recommendations
 from optiinfra.database.repositories.turns import take_turn
-from optiinfra.database.repositories.workflows import RECOMMENDATIONS_KEY
 from optiinfra.domain.errors import ConflictError
-from optiinfra.domain.lifecycles import APPROVAL, RECOMMENDATION
-from optiinfra.kit.time import require_utc
+from optiinfra.domain.lifecycles import RECOMMENDATION
 
 # What an approval of another alternative leaves in place; failed and rolled back leave nothing.
 IN_FORCE = (
@@ -95,61 +97,36 @@ class Decisions:
         comment: str | None,
         customer_id: UUID | None,
     ) -> Recommendation:
-        person, decided_at = parse_email(by, field="by"), require_utc(now)
-        APPROVAL.check(source=ApprovalStatus.PENDING, target=verdict)
+        person = parse_email(by, field="by")
+        decided_at = require_utc(Approval.created_at, now)
+        check_values(Approval, {"comment": comment})
         row = self._recommendations.get(id, customer_id=customer_id)
         if not RECOMMENDATION.allows(source=row.status, target=target):
             raise make_conflict(row)
         if target is RecommendationStatus.APPROVED:
             self._refuse_second_alternative(row)
-        if not self._swap_status(row, target=target, decided_at=decided_at):
-            raise make_conflict(self._recommendations.get(row.id))  # somebody was faster
-        self._session.add(
-            Approval(
+        source = row.status
+        with self._session.begin_nested():  # all of it or nothing
+            if not swap_status(self._session, row.id, source=source, target=target, now=decided_at):
+                raise make_conflict(self._recommendations.get(row.id))  # somebody was faster
+            Approvals(self._session).decide(
+                row, verdict=verdict, by=person, now=decided_at, comment=comment
+            )
+            Events(self._session).record(
+                f"recommendation_{verdict.value}",
                 customer_id=row.customer_id,
-                recommendation_id=row.id,
-                evidence_digest=row.evidence_digest,
-                approved_by=person,
-                status=verdict,
-                comment=comment,
-                created_at=decided_at,
-                updated_at=decided_at,
+                agent_id=row.agent_id,
+                data={
+                    "recommendation_id": str(row.id),
+                    "from": source.value,
+                    "to": target.value,
+                    "by": person,
+                    "comment": comment,
+                    DIGEST_KEY: row.evidence_digest,
+                },
+                now=decided_at,
             )
-        )
-        Events(self._session).record(
-            f"recommendation_{verdict.value}",
-            customer_id=row.customer_id,
-            agent_id=row.agent_id,
-            data={
-                "recommendation_id": str(row.id),
-                "from": RecommendationStatus.PENDING.value,
-                "to": target.value,
-                "by": person,
-                "comment": comment,
-                DIGEST_KEY: row.data.get(DIGEST_KEY),
-            },
-            now=decided_at,
-        )
         return self._recommendations.get(row.id)
-
-    def _swap_status(
-        self, row: Recommendation, *, target: RecommendationStatus, decided_at: datetime
-    ) -> bool:
-        """Set the status where it still is what it was when read; whether it was."""
-        is_yes = target is RecommendationStatus.APPROVED
-        swapped = self._session.execute(
-            update(Recommendation)
-            .where(Recommendation.id == row.id, Recommendation.status == row.status)
-            .values(
-                status=target,
-                updated_at=decided_at,
-                approved_at=decided_at if is_yes else None,
-                version=Recommendation.version + 1,
-            )
-            .returning(Recommendation.id)
-            .execution_options(synchronize_session=False)
-        )
-        return swapped.scalar_one_or_none() is not None
 
     def _refuse_second_alternative(self, row: Recommendation) -> None:
         deployment = row.data.get(DEPLOYMENT_KEY)

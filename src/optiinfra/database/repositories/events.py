@@ -9,10 +9,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, raiseload
 
+from optiinfra.database.checked_rows import add_row, require_utc
 from optiinfra.database.models import Event, EventSeverity
-from optiinfra.kit.time import require_utc
-
-MAX_EVENTS = 1000
+from optiinfra.database.repositories.pages import Cursor, Page, fetch_page
 
 
 class Events:
@@ -32,25 +31,32 @@ class Events:
         severity: EventSeverity = EventSeverity.INFO,
     ) -> Event:
         """Append one event."""
-        event = Event(
+        return add_row(
+            self._session,
+            Event,
             event_type=event_type,
             customer_id=customer_id,
             agent_id=agent_id,
             data=data,
             severity=severity,
-            created_at=require_utc(now),
+            created_at=require_utc(Event.created_at, now),
         )
-        self._session.add(event)
-        self._session.flush()
-        return event
 
-    def list_latest(self, *, customer_id: UUID, limit: int = 50) -> list[Event]:
-        """A customer's latest events, latest first."""
-        query = (
-            select(Event)
-            .where(Event.customer_id == customer_id)
-            .order_by(Event.created_at.desc(), Event.id.desc())
-            .limit(min(limit, MAX_EVENTS))
-            .options(raiseload("*"))
+    def list_page(
+        self,
+        *,
+        customer_id: UUID,
+        event_type: str | None = None,
+        severity: EventSeverity | None = None,
+        after: Cursor | None = None,
+        limit: int = 50,
+    ) -> Page[Event]:
+        """A customer's events, latest first."""
+        query = select(Event).where(Event.customer_id == customer_id).options(raiseload("*"))
+        if event_type is not None:
+            query = query.where(Event.event_type == event_type)
+        if severity is not None:
+            query = query.where(Event.severity == severity)
+        return fetch_page(
+            self._session, query, at=Event.created_at, id=Event.id, after=after, limit=limit
         )
-        return list(self._session.scalars(query))

@@ -1,25 +1,30 @@
-"""What a caller hands over to be written: checked values, not yet rows."""
+"""What a caller hands over to be written: checked values, not yet rows.
+
+A value that its column does not take is a ConstraintError when it is built.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from optiinfra.database.models import ArtifactType, RecommendationPriority
-from optiinfra.kit.time import require_utc
+from optiinfra.database.checked_rows import check_values, refuse, require_text
+from optiinfra.database.models import (
+    ArtifactType,
+    Recommendation,
+    RecommendationPriority,
+    WorkflowArtifact,
+    WorkflowStep,
+)
 
 CENT = Decimal("0.01")
-MAX_USD = Decimal("99999999.99")  # numeric(10,2)
-MAX_NAME = 255
-MAX_TYPE = 100
-MAX_DIGEST = 64
 # Keys of `recommendations.data` that this package writes and reads itself.
 ANALYSIS_KEY = "analysis_execution_id"
 DEPLOYMENT_KEY = "deployment"
 DIGEST_KEY = "evidence_digest"
+DIGEST_NOTE = "sha256"  # in an artifact's metadata
 RESERVED_KEYS = frozenset({ANALYSIS_KEY, DEPLOYMENT_KEY, DIGEST_KEY})
 
 
@@ -43,22 +48,28 @@ class NewRecommendation:
     data: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_length("type", self.type, MAX_TYPE)
-        _check_length("title", self.title, MAX_NAME)
-        if not self.deployment or not self.evidence_digest:
-            message = "a recommendation names its deployment and the digest of its evidence"
-            raise ValueError(message)
-        _check_length("evidence_digest", self.evidence_digest, MAX_DIGEST)
-        if not (math.isfinite(self.confidence) and 0.0 <= self.confidence <= 1.0):
-            message = f"confidence is 0 to 1, not {self.confidence}"
-            raise ValueError(message)
-        for number in (self.estimated_savings, self.estimated_improvement):
-            if number is not None and not (number.is_finite() and abs(number) <= MAX_USD):
-                message = f"{number} does not fit its column"
-                raise ValueError(message)
+        check_values(
+            Recommendation,
+            {
+                "type": self.type,
+                "title": self.title,
+                "description": self.description,
+                "evidence_digest": self.evidence_digest,
+                "estimated_savings": self.estimated_savings,
+                "estimated_improvement": self.estimated_improvement,
+                "confidence_score": self.confidence,
+                "priority": self.priority,
+                "data": self.data,
+            },
+        )
+        require_text(Recommendation.type, self.type)
+        require_text(Recommendation.title, self.title)
+        require_text(Recommendation.evidence_digest, self.evidence_digest)
+        if not self.deployment:
+            refuse(Recommendation.data, "names no deployment", self.deployment)
         if taken := RESERVED_KEYS & self.data.keys():
-            message = f"{sorted(taken)} in data are written by the repository"
-            raise ValueError(message)
+            names = ", ".join(sorted(taken))
+            refuse(Recommendation.data, "is a key that the repository writes itself", names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +83,19 @@ class NewStep:
     output_data: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_length("name", self.name, MAX_NAME)
-        if require_utc(self.completed_at) < require_utc(self.started_at):
-            message = f"step {self.name!r} was completed before it started"
-            raise ValueError(message)
+        check_values(
+            WorkflowStep,
+            {
+                "step_name": self.name,
+                "started_at": self.started_at,
+                "completed_at": self.completed_at,
+                "input_data": self.input_data,
+                "output_data": self.output_data,
+            },
+        )
+        require_text(WorkflowStep.step_name, self.name)
+        if self.completed_at < self.started_at:
+            refuse(WorkflowStep.completed_at, "is before the step started", self.completed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +111,15 @@ class NewArtifact:
     step_name: str | None = None  # the step that wrote it
 
     def __post_init__(self) -> None:
-        _check_length("name", self.name, MAX_NAME)
-        if self.size_bytes < 0:
-            message = f"artifact {self.name!r} has a negative size"
-            raise ValueError(message)
-
-
-def _check_length(what: str, text: str, limit: int) -> None:
-    if not 0 < len(text) <= limit:
-        message = f"{what} has 1 to {limit} characters, not {len(text)}"
-        raise ValueError(message)
+        check_values(
+            WorkflowArtifact,
+            {
+                "artifact_type": self.type,
+                "artifact_name": self.name,
+                "artifact_path": self.path,
+                "artifact_size_bytes": self.size_bytes,
+                "content_type": self.content_type,
+                "artifact_metadata": {DIGEST_NOTE: self.sha256},
+            },
+        )
+        require_text(WorkflowArtifact.artifact_name, self.name)

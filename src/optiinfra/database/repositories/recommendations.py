@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, raiseload, selectinload
 
-from optiinfra.database.models import Recommendation, RecommendationStatus
+from optiinfra.database.checked_rows import add_row, require_utc
+from optiinfra.database.models import Customer, Recommendation, RecommendationStatus
 from optiinfra.database.repositories.events import Events
 from optiinfra.database.repositories.new_rows import (
     ANALYSIS_KEY,
@@ -18,28 +18,13 @@ from optiinfra.database.repositories.new_rows import (
     DIGEST_KEY,
     NewRecommendation,
 )
+from optiinfra.database.repositories.pages import Cursor, Page, fetch_page
 from optiinfra.domain.errors import InputError, NotFoundError
 from optiinfra.kit.ids import MIN_PREFIX_DIGITS, get_id_range
-from optiinfra.kit.time import require_utc
 
-MAX_PAGE = 200
 _LIST_THEM = "List them with `optiinfra recommendations list`."
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The last row of a page: the next page begins after it."""
-
-    created_at: datetime
-    id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Latest first, each with `customer` and `agent` loaded; no cursor: the last page."""
-
-    items: tuple[Recommendation, ...]
-    next_cursor: Cursor | None
+# What a list shows of a customer; the digest of the key is not even read.
+_CUSTOMER = (Customer.id, Customer.name, Customer.email)
 
 
 class Recommendations:
@@ -58,9 +43,11 @@ class Recommendations:
         analysis_execution_id: UUID | None = None,
     ) -> Recommendation:
         """Append a pending recommendation and its event."""
-        made_at = require_utc(now)
+        made_at = require_utc(Recommendation.created_at, now)
         origin = {ANALYSIS_KEY: str(analysis_execution_id)} if analysis_execution_id else {}
-        row = Recommendation(
+        row = add_row(
+            self._session,
+            Recommendation,
             customer_id=customer_id,
             agent_id=agent_id,
             type=new.type,
@@ -85,8 +72,6 @@ class Recommendations:
             created_at=made_at,
             updated_at=made_at,
         )
-        self._session.add(row)
-        self._session.flush()
         Events(self._session).record(
             "recommendation_created",
             customer_id=customer_id,
@@ -112,7 +97,7 @@ class Recommendations:
         return self._session.scalars(query).one_or_none()
 
     def get(self, id: UUID | str, *, customer_id: UUID | None = None) -> Recommendation:  # noqa: A002
-        """One recommendation with its customer, agent and approvals loaded, as it is stored now.
+        """One recommendation with its approvals and its customer's name, as it is stored now.
 
         `id` may be the first 8 or more hex digits. Raises InputError where it is no id or stands
         for several, NotFoundError where it stands for none (of this customer).
@@ -143,26 +128,25 @@ class Recommendations:
         status: RecommendationStatus | None = None,
         limit: int = 50,
         after: Cursor | None = None,
-    ) -> Page:
-        """A page of at most 200, latest first; of all customers where none is named."""
-        size = max(1, min(limit, MAX_PAGE))
+    ) -> Page[Recommendation]:
+        """Latest first, each with its customer's name; of all customers where none is named."""
         query = self._select(customer_id)
         if status is not None:
             query = query.where(Recommendation.status == status)
-        position = tuple_(Recommendation.created_at, Recommendation.id)
-        if after is not None:
-            query = query.where(position < tuple_(require_utc(after.created_at), after.id))
-        query = query.order_by(Recommendation.created_at.desc(), Recommendation.id.desc())
-        found = self._session.scalars(query.limit(size + 1)).all()
-        items = tuple(found[:size])
-        last = items[-1] if len(found) > size else None
-        cursor = None if last is None else Cursor(created_at=last.created_at, id=last.id)
-        return Page(items=items, next_cursor=cursor)
+        return fetch_page(
+            self._session,
+            query,
+            at=Recommendation.created_at,
+            id=Recommendation.id,
+            after=after,
+            limit=limit,
+        )
 
     def _select(self, customer_id: UUID | None) -> Select[Recommendation]:
         query = select(Recommendation).options(
-            joinedload(Recommendation.customer).raiseload("*"),
-            joinedload(Recommendation.agent).raiseload("*"),
+            joinedload(Recommendation.customer)
+            .load_only(*_CUSTOMER, raiseload=True)
+            .raiseload("*"),
             raiseload("*"),
         )
         if customer_id is not None:
