@@ -193,6 +193,21 @@ def test_a_state_is_changed_by_who_saw_it_last(session: Session) -> None:
     assert states.get(agent.id).current_status is AgentStatusDetail.BUSY
 
 
+def test_what_is_not_given_stays_as_it_is(session: Session) -> None:
+    agent, states = make_agent(session), AgentStates(session)
+    add(session, AgentState(agent_id=agent.id, workflow_data={"a": 1}))
+    states.set_status(agent.id, AgentStatusDetail.BUSY, version=0, now=NOW)
+    assert states.get(agent.id).workflow_data == {"a": 1}
+    states.set_status(agent.id, AgentStatusDetail.BUSY, version=1, now=NOW, workflow_data={})
+    states.record_error(agent.id, {"error": "e"}, version=2, now=NOW)
+    state = states.get(agent.id)
+    assert (state.workflow_data, state.error_count, state.last_error) == ({}, 1, {"error": "e"})
+    assert state.current_status is AgentStatusDetail.ERROR
+    assert states.clear_errors(agent.id, version=3, now=NOW) == 4
+    state = states.get(agent.id)
+    assert (state.error_count, state.current_status) == (0, AgentStatusDetail.IDLE)
+
+
 def test_of_two_who_change_a_state_at_once_one_wins(database: Database) -> None:
     with database.transaction() as session:
         agent_id = make_agent(session).id

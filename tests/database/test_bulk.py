@@ -106,14 +106,20 @@ def test_agents_and_quality_have_their_own(
 @pytest.mark.parametrize(
     ("series", "at", "value", "words"),
     [
-        ({"customer_id": uuid4()}, AT, 1.0, "resource_metrics.customer_id .* not the tenant"),
-        ({}, AT, math.nan, "metric_value 'nan' is not finite"),
-        ({}, AT, -math.inf, "metric_value '-inf' is not finite"),
-        ({}, AT.replace(tzinfo=None), 1.0, "timestamp .* has no time zone"),
-        ({"unit": "u" * 51}, AT, 1.0, "unit .* is longer than 50 characters"),
-        ({"instance_id": "a\0b"}, AT, 1.0, "instance_id .* holds a NUL byte"),
-        ({"detail": {"a": "\0"}}, AT, 1.0, "metadata .* holds a NUL byte"),
-        ({"detail": {"a": "x" * (1 << 20)}}, AT, 1.0, "metadata .* is larger than"),
+        ({"customer_id": uuid4()}, AT, 1.0, "resource_metrics.customer_id: .* not the tenant"),
+        ({}, AT, math.nan, "metric_value: nan is not finite"),
+        ({}, AT, -math.inf, "metric_value: -inf is not finite"),
+        ({}, AT, None, "metric_value: None is no number"),
+        ({}, AT, "7", "metric_value: '7' is no number"),
+        ({}, AT, 10**400, "metric_value: an integer of .* is not finite"),
+        ({}, AT.replace(tzinfo=None), 1.0, "timestamp: .* has no time zone"),
+        ({}, "today", 1.0, "timestamp: 'today' is no"),
+        ({"unit": "u" * 51}, AT, 1.0, "unit: .* is longer than 50 characters"),
+        ({"resource_type": "tpu"}, AT, 1.0, "resource_type: 'tpu' is not one of gpu"),
+        ({"instance_id": "a\0b"}, AT, 1.0, "instance_id: .* holds a NUL byte"),
+        ({"detail": {"a": "\0"}}, AT, 1.0, "metadata: .* holds a NUL byte"),
+        ({"detail": {"a": math.nan}}, AT, 1.0, "metadata: nan at .* is not finite"),
+        ({"detail": {"a": "x" * (1 << 20)}}, AT, 1.0, "metadata: .* is larger than"),
     ],
 )
 def test_a_refused_row_leaves_nothing_behind(
@@ -122,8 +128,8 @@ def test_a_refused_row_leaves_nothing_behind(
     ids: tuple[UUID, UUID],
     *,
     series: dict[str, Any],
-    at: datetime,
-    value: float,
+    at: Any,
+    value: Any,
     words: str,
 ) -> None:
     def rows() -> Iterator[tuple[Series, datetime, float]]:
@@ -138,7 +144,14 @@ def test_a_refused_row_leaves_nothing_behind(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"customer_id": uuid4()}, {"at": AT.replace(tzinfo=None)}, {"toxicity_score": math.nan}],
+    [
+        {"customer_id": uuid4()},
+        {"at": AT.replace(tzinfo=None)},
+        {"toxicity_score": math.nan},
+        {"overall_quality_score": 1.5},
+        {"prompt_tokens": 1 << 31},
+        {"request_id": "x" * 256},
+    ],
 )
 def test_quality_is_refused_likewise(
     fresh_url: str, ids: tuple[UUID, UUID], changes: dict[str, Any]

@@ -92,7 +92,9 @@ def test_versions_of_elsewhere_become_semantic_ones(make_database: Callable[...,
 _FINDINGS = select(MigrationFinding).where(MigrationFinding.table_name == "agent_capabilities")
 
 
-@pytest.mark.parametrize("version", ["latest", "1.0", "01.0.0", "1.0.0-", "1.0.0+build", ""])
+@pytest.mark.parametrize(
+    "version", ["latest", "1.0", "01.0.0", "1.0.0-", "1.0.0-01", "1.0.0+b", ""]
+)
 def test_a_version_that_has_no_order_is_refused(session: Session, version: str) -> None:
     session.add(
         AgentCapability(

@@ -81,6 +81,7 @@ BY_METHOD: dict[str, dict[str, Any]] = {
     "Agents.register": {"type": AgentType.COST, "version": "1"},
     "Agents.set_status": {"status": AgentStatus.FAILED},
     "AgentStates.set_status": {"status": AgentStatusDetail.BUSY},
+    "AgentStates.record_error": {"error": {}},
     "Executions.create": {"type": WorkflowType.HEALTH_CHECK},
     "Executions.start": {"type": WorkflowType.HEALTH_CHECK},
 }

@@ -29,7 +29,7 @@ from optiinfra.database.repositories import (
     NewStep,
     Recommendations,
 )
-from optiinfra.domain.errors import ConstraintError, InputError, NotFoundError
+from optiinfra.domain.errors import ConflictError, ConstraintError, InputError, NotFoundError
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - to be refused
 
@@ -43,6 +43,21 @@ def test_a_customer_is_made_once_and_found_in_any_case(session: Session) -> None
     assert customers.find_by_email("OPS@acme.example") is made
     assert customers.find_by_email("nobody@acme.example") is None
     assert made.created_at == NOW
+
+
+def test_addresses_of_elsewhere_are_found_in_any_case(session: Session) -> None:
+    old = make_customer(session, email="Ops@Acme.Example")
+    customers = Customers(session)
+    assert customers.find_by_email("ops@acme.example") is old
+    assert customers.get_or_create(name="n", email="OPS@acme.example", now=NOW) is old
+    other = make_customer(session, email="ops@acme.example")
+    assert customers.find_by_email("ops@acme.example") is other
+    make_customer(session, email="OPS@ACME.example")
+    session.delete(other)
+    session.flush()
+    assert customers.find_by_email("Ops@Acme.Example") is old
+    with pytest.raises(ConflictError, match="written in different ways"):
+        customers.find_by_email("ops@acme.example")
 
 
 def test_a_new_customers_key_is_a_digest_of_its_own(session: Session) -> None:

@@ -23,6 +23,7 @@ from optiinfra.database.models import ResourceMetric, ResourceMetricDay, Resourc
 from optiinfra.database.repositories.resource_series import ResourceSeriesReader
 from optiinfra.database.series import Series, compute_series_id
 from optiinfra.domain.enums import ResourceType
+from optiinfra.domain.errors import InputError
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 Samples = Sequence[tuple[Series, datetime, float]]
@@ -225,5 +226,5 @@ def test_a_number_too_large_to_add_does_not_stop_the_others(session: Session) ->
 @pytest.mark.parametrize("last", [date(2026, 2, 28), date(2028, 3, 1)])
 def test_a_range_of_no_days_or_of_years_is_refused(session: Session, last: date) -> None:
     reader = ResourceSeriesReader(session, customer_id=make_customer(session).id)
-    with pytest.raises(ValueError, match="days"):
+    with pytest.raises(InputError, match="days"):
         reader.fetch_hourly_means(first=DAY.date(), last=last)

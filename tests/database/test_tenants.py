@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -28,7 +30,20 @@ from tests.factories.workflow_history import make_artifact, make_execution, make
 
 from optiinfra.database.engine import Role, set_role
 from optiinfra.database.models import Base, Customer, Recommendation, RecommendationStatus
-from optiinfra.database.repositories import Customers
+from optiinfra.database.repositories import (
+    Approvals,
+    Customers,
+    Decisions,
+    Events,
+    Executions,
+    QualityBaselines,
+    QualityMetrics,
+    Recommendations,
+    ResourceMetrics,
+    ScalingEvents,
+)
+from optiinfra.database.repositories.pages import Page
+from optiinfra.domain.errors import NotFoundError
 
 SHARED = {
     "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
@@ -243,3 +258,52 @@ def test_statuses_are_audited_with_their_tenant(session: Session) -> None:
     for statement in ("UPDATE audit_log SET new_status = 'x'", "DELETE FROM audit_log"):
         with pytest.raises(IntegrityError, match="never changed"), session.begin_nested():
             session.execute(text(statement))
+
+
+def test_a_tenant_works_through_the_repositories(
+    session: Session, tenants: tuple[UUID, UUID]
+) -> None:
+    own, other = tenants
+    foreign = session.scalars(
+        select(Recommendation.id).where(Recommendation.customer_id == other)
+    ).one()
+    act_as(session, Role.APP, own)
+    recommendations = Recommendations(session)
+    (row,) = recommendations.list_page().items
+    assert (row.customer.id, recommendations.get(row.id).approvals[0].customer_id) == (own, own)
+    with pytest.raises(NotFoundError):
+        recommendations.get(foreign)
+    with pytest.raises(NotFoundError):
+        Decisions(session).approve(foreign, by="boss@example.com", now=NOW)
+    approved = Decisions(session).approve(row.id, by="other@example.com", now=NOW)
+    assert approved.status is RecommendationStatus.APPROVED
+    Events(session).record("e", customer_id=own, agent_id=None, data={}, now=NOW)
+    start, end = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    pages: list[Callable[[UUID], Page[Any]]] = [
+        lambda customer: Events(session).list_page(customer_id=customer),
+        lambda customer: ScalingEvents(session).list_page(customer_id=customer),
+        lambda customer: QualityBaselines(session).list_page(customer_id=customer),
+        lambda customer: QualityMetrics(session).list_page(
+            customer_id=customer, start=start, end=end
+        ),
+        lambda customer: ResourceMetrics(session).list_page(
+            customer_id=customer, start=start, end=end
+        ),
+        lambda customer: Executions(session).list_page(customer_id=customer),
+    ]
+    for list_page in pages:
+        assert {item.customer_id for item in list_page(own).items} == {own}
+        assert list_page(other).items == ()
+    (execution,) = Executions(session).list_page(customer_id=own).items
+    assert [step.customer_id for step in Executions(session).get(execution.id).steps] == [own]
+    approvals = Approvals(session).list_page(recommendation_id=row.id).items
+    assert {approval.customer_id for approval in approvals} == {own}
+
+
+def test_who_shows_a_key_is_known_before_the_tenant_is(session: Session) -> None:
+    customer = make_customer(session)
+    customers = Customers(session)
+    key, own = customers.issue_key(customer, now=NOW), customer.id
+    act_as(session, Role.APP)
+    assert customers.find_id_by_key(key) == own
+    assert customers.find_id_by_key("another") is None

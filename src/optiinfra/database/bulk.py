@@ -27,14 +27,15 @@ from optiinfra.database.copy_encoding import (
     count_microseconds,
     encode_bigint,
     encode_count,
-    encode_text,
     encode_uuid,
 )
 from optiinfra.database.copy_rows import (
+    check,
     copy_rows,
     draw_id_words,
     encode_detail,
     encode_string,
+    encode_word,
     make_error,
 )
 from optiinfra.database.series import AgentSeries, Series, compute_series_id
@@ -72,7 +73,7 @@ def copy_resource_samples(
                 encode_uuid(series.agent_id),
                 encode_uuid(series.customer_id),
                 encode_string(table, "instance_id", series.instance_id),
-                encode_text(series.resource_type.value),
+                encode_word(table, "resource_type", series.resource_type),
                 encode_string(table, "metric_name", series.metric_name),
                 encode_string(table, "unit", series.unit),
                 encode_detail(table, "metadata", series.detail),
@@ -104,7 +105,7 @@ def copy_agent_samples(
                 encode_count(8),
                 encode_uuid(series.agent_id),
                 encode_string(table, "metric_name", series.metric_name),
-                encode_text(series.metric_type.value),
+                encode_word(table, "metric_type", series.metric_type),
                 encode_detail(table, "tags", series.tags),
                 NULL if unit is None else encode_string(table, "metric_unit", unit),
             )
@@ -161,11 +162,14 @@ class _Samples(Generic[S]):
                     known.clear()
                     days.clear()
                 found = known[id(series)] = series, self._encode(series)
-            if not is_finite(value):
-                raise make_error(self._table, "metric_value", value, "is not finite")
-            if at.tzinfo is None:
-                raise make_error(self._table, self._time_column, at, "has no time zone")
-            time_us = count_microseconds(at)
+            try:
+                is_right = is_finite(value) and at.tzinfo is not None
+                time_us = count_microseconds(at)
+            except (TypeError, AttributeError, OverflowError):
+                is_right = False
+            if not is_right:
+                check(self._table, "metric_value", value)
+                check(self._table, self._time_column, at)
             if on_day is not None and days.get(id(series)) != (day := time_us // DAY_US):
                 days[id(series)] = day
                 on_day(series, day)

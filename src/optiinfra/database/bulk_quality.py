@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
+from optiinfra.database.checked_rows import check_values
 from optiinfra.database.copy_encoding import (
     encode_boolean,
     encode_count,
     encode_double,
     encode_integer,
+    encode_text,
     encode_time,
     encode_uuid,
 )
-from optiinfra.database.copy_rows import copy_rows, draw_id_words, encode_string, make_error
+from optiinfra.database.copy_rows import copy_rows, draw_id_words, make_error
+from optiinfra.database.models import QualityMetric
 
 TABLE: Final = "quality_metrics"
 COLUMNS: Final = (
@@ -29,6 +31,9 @@ COLUMNS: Final = (
     "factuality_score", "toxicity_score", "overall_quality_score", "hallucination_detected",
     "timestamp",
 )  # fmt: skip
+TEXTS: Final = COLUMNS[3:6]
+COUNTS: Final = COLUMNS[6:8]
+MEASURES: Final = COLUMNS[8:14]
 _ID: Final = struct.Struct(">iQQ")
 
 
@@ -80,29 +85,29 @@ def _encode(sample: QualitySample, allowed: frozenset[UUID]) -> bytes:
     if sample.customer_id not in allowed:
         why = "is not the tenant of this writer"
         raise make_error(TABLE, "customer_id", str(sample.customer_id), why)
-    if sample.at.tzinfo is None:
-        raise make_error(TABLE, "timestamp", sample.at, "has no time zone")
-    measures = {
-        "latency_ms": None if sample.latency_s is None else sample.latency_s * 1_000.0,
+    latency_s = sample.latency_s
+    values: dict[str, Any] = {
+        "request_id": sample.request_id,
+        "model_name": sample.model_name,
+        "model_version": sample.model_version,
+        "prompt_tokens": sample.prompt_tokens,
+        "completion_tokens": sample.completion_tokens,
+        "latency_ms": None if latency_s is None else latency_s * 1_000.0,
         "relevance_score": sample.relevance_score,
         "coherence_score": sample.coherence_score,
         "factuality_score": sample.factuality_score,
         "toxicity_score": sample.toxicity_score,
         "overall_quality_score": sample.overall_quality_score,
+        "timestamp": sample.at,
     }
-    for column, value in measures.items():
-        if value is not None and not math.isfinite(value):
-            raise make_error(TABLE, column, value, "is not finite")
+    check_values(QualityMetric, values)
     return b"".join(
         (
             encode_uuid(sample.agent_id),
             encode_uuid(sample.customer_id),
-            encode_string(TABLE, "request_id", sample.request_id),
-            encode_string(TABLE, "model_name", sample.model_name),
-            encode_string(TABLE, "model_version", sample.model_version),
-            encode_integer(sample.prompt_tokens),
-            encode_integer(sample.completion_tokens),
-            *map(encode_double, measures.values()),
+            *(encode_text(values[name]) for name in TEXTS),
+            *(encode_integer(values[name]) for name in COUNTS),
+            *(encode_double(values[name]) for name in MEASURES),
             encode_boolean(sample.is_hallucination_detected),
             encode_time(sample.at),
         )

@@ -5,18 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from itertools import islice
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import String
 
+from optiinfra.database.checked_rows import check_value, make_rules
 from optiinfra.database.copy_encoding import HEADER, TRAILER, encode_json, encode_text
 from optiinfra.database.models import Base
+from optiinfra.database.refusals import Fault, make_refusal
 from optiinfra.domain.errors import ConstraintError
 
-MAX_JSON_BYTES: Final = 1 << 20
 _BATCH_ROWS: Final = 512  # a write to the connection
 _VERSION: Final = 0x7000
 _VARIANT: Final = 1 << 63
@@ -51,33 +52,28 @@ def draw_id_words() -> tuple[int, int]:
 
 
 def encode_string(table: str, column: str, value: str) -> bytes:
-    """A text; ConstraintError where it is too long for its column or holds a NUL byte."""
-    type_ = Base.metadata.tables[table].columns[column].type
-    if isinstance(type_, String) and type_.length is not None and len(value) > type_.length:
-        shown = f"{value[:40]}…"
-        raise make_error(table, column, shown, f"is longer than {type_.length} characters")
-    if "\0" in value:
-        raise make_error(table, column, value, "holds a NUL byte")
+    """A text; ConstraintError where its column does not take it."""
+    check(table, column, value)
     return encode_text(value)
 
 
+def encode_word(table: str, column: str, value: StrEnum | str) -> bytes:
+    """A member of an enum or its word; ConstraintError where it is none of the column's."""
+    check(table, column, value)
+    return encode_text(str(value))
+
+
 def encode_detail(table: str, column: str, value: Mapping[str, Any]) -> bytes:
-    """A JSON object; ConstraintError where it is too large or holds a NUL byte."""
-    encoded = encode_json(value)
-    if len(encoded) > MAX_JSON_BYTES:
-        raise make_error(table, column, "JSON", f"is larger than {MAX_JSON_BYTES} bytes")
-    if b"\\u0000" in encoded:
-        raise make_error(table, column, "JSON", "holds a NUL byte")
-    return encoded
+    """A JSON object; ConstraintError where it is too large or none, before it is encoded."""
+    check(table, column, dict(value))
+    return encode_json(value)
+
+
+def check(table: str, column: str, value: object) -> None:
+    """Raise ConstraintError where the column does not take the value, as for any other row."""
+    check_value(make_rules(Base.metadata.tables[table])[column], value)
 
 
 def make_error(table: str, column: str, value: object, why: str) -> ConstraintError:
-    """Of a row that was refused before it was sent."""
-    shown = str(value)
-    return ConstraintError(
-        f"{table}.{column} {shown!r} {why}.",
-        remedy="Nothing was written; correct the row and send all of them again.",
-        table=table,
-        column=column,
-        value=shown,
-    )
+    """Of a row that was refused before it was sent, for a reason that no column knows."""
+    return make_refusal(Base.metadata.tables[table].columns[column], Fault(why, value))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -51,6 +52,18 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
         Index("ix_workflow_executions_agent_status", "agent_id", "status"),
         Index("ix_workflow_executions_customer_type", "customer_id", "workflow_type"),
         Index("ix_workflow_executions_customer_time", "customer_id", "created_at", "id"),
+        Index(
+            "ix_workflow_executions_pending",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_workflow_executions_leased",
+            "lease_expires_at",
+            "id",
+            postgresql_where=text("status = 'running'"),
+        ),
         CheckConstraint(
             "fence >= 0 AND (lease_owner IS NULL) = (lease_expires_at IS NULL)", name="check_lease"
         ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -12,6 +13,15 @@ from sqlalchemy.orm import Session, raiseload
 from optiinfra.database.checked_rows import check_values, require_utc
 from optiinfra.database.models import AgentState, AgentStatusDetail
 from optiinfra.domain.errors import ConflictError, NotFoundError
+
+
+class Kept(Enum):
+    """Not given: the column stays as it is."""
+
+    KEPT = "kept"
+
+
+KEPT: Final = Kept.KEPT
 
 
 class AgentStates:
@@ -37,19 +47,39 @@ class AgentStates:
         *,
         version: int,
         now: datetime,
-        current_workflow_id: UUID | None = None,
-        workflow_data: dict[str, Any] | None = None,
+        current_workflow_id: UUID | Kept | None = KEPT,
+        workflow_data: dict[str, Any] | Kept = KEPT,
     ) -> int:
-        """Change what was read as `version`; the new version.
+        """Change what was read as `version`; the new version. What is not given stays as it is.
 
         Raises ConflictError where somebody changed it since, and nothing is written then.
         """
-        changed_at = require_utc(AgentState.last_activity, now)
+        values: dict[str, Any] = {"current_status": status}
+        if current_workflow_id is not KEPT:
+            values["current_workflow_id"] = current_workflow_id
+        if workflow_data is not KEPT:
+            values["workflow_data"] = workflow_data
+        return self._swap(agent_id, values, version=version, now=now)
+
+    def record_error(
+        self, agent_id: UUID, error: dict[str, Any], *, version: int, now: datetime
+    ) -> int:
+        """Its state is `error`, one more is counted and the last one kept; the new version."""
+        check_values(AgentState, {"last_error": error})
         values = {
-            "current_status": status,
-            "current_workflow_id": current_workflow_id,
-            "workflow_data": workflow_data or {},
+            "current_status": AgentStatusDetail.ERROR,
+            "error_count": AgentState.error_count + 1,
+            "last_error": error,
         }
+        return self._swap(agent_id, values, version=version, now=now)
+
+    def clear_errors(self, agent_id: UUID, *, version: int, now: datetime) -> int:
+        """Idle again, and nothing counted; the last error stays to be read. The new version."""
+        values = {"current_status": AgentStatusDetail.IDLE, "error_count": 0}
+        return self._swap(agent_id, values, version=version, now=now)
+
+    def _swap(self, agent_id: UUID, values: dict[str, Any], *, version: int, now: datetime) -> int:
+        changed_at = require_utc(AgentState.last_activity, now)
         check_values(AgentState, {**values, "version": version})
         swapped = self._session.scalar(
             update(AgentState)

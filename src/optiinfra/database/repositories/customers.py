@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Uuid, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer, raiseload
 
@@ -16,10 +16,12 @@ from optiinfra.database.models.keys import compute_key_digest
 from optiinfra.database.repositories.email_address import parse_email
 from optiinfra.database.repositories.events import Events
 from optiinfra.database.repositories.pages import Cursor, Page, fetch_page
+from optiinfra.database.repositories.turns import take_turn
 from optiinfra.domain.errors import ConflictError, NotFoundError
 from optiinfra.domain.lifecycles import CUSTOMER
 
 KEY_BYTES = 32
+MAX_OF_ADDRESS = 10
 
 
 class Customers:
@@ -29,10 +31,31 @@ class Customers:
         self._session = session
 
     def find_by_email(self, email: str) -> Customer | None:
-        """The customer of that address in any case, or None."""
+        """The customer of that address in any case, or None.
+
+        Of several, which a database made elsewhere may hold, the one that is written like this;
+        ConflictError where none of them is.
+        """
         address = parse_email(email, field="email")
-        query = select(Customer).where(Customer.email == address).options(raiseload("*"))
-        return self._session.scalars(query).one_or_none()
+        query = select(Customer).where(func.lower(Customer.email) == address)
+        found = self._session.scalars(query.limit(MAX_OF_ADDRESS).options(raiseload("*"))).all()
+        if len(found) <= 1:
+            return found[0] if found else None
+        exact = [row for row in found if row.email in {email.strip(), address}]
+        if len(exact) != 1:
+            raise ConflictError(
+                f"Several customers have the address {address}, written in different ways.",
+                remedy="Name the customer by id.",
+            )
+        return exact[0]
+
+    def find_id_by_key(self, key: str) -> UUID | None:
+        """The active customer whose key this is, or None; before anybody knows the tenant.
+
+        By way of a function that Role.APP may call although it reads no digest.
+        """
+        digest = compute_key_digest(key)
+        return self._session.scalar(select(func.find_customer_by_key(digest, type_=Uuid)))
 
     def get_or_create(self, *, name: str, email: str, now: datetime) -> Customer:
         """The customer of that address, made where there is none; an existing name stays.
@@ -44,6 +67,10 @@ class Customers:
         check_values(Customer, {"name": name})
         require_text(Customer.name, name)
         address = parse_email(email, field="email")
+        take_turn(self._session, "customer", address)
+        found = self.find_by_email(email)
+        if found is not None:
+            return found
         unseen_key = secrets.token_urlsafe(KEY_BYTES)
         self._session.execute(
             insert(Customer)

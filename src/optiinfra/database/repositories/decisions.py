@@ -140,6 +140,9 @@ class Decisions:
             WorkflowExecution.customer_id == row.customer_id,
             WorkflowExecution.output_data[RECOMMENDATIONS_KEY].contains(both),
         )
+        together = [listed_together]
+        if analysis is not None:
+            together.append(Recommendation.data[ANALYSIS_KEY].astext == analysis)
         query = (
             select(Recommendation)
             .where(
@@ -147,7 +150,7 @@ class Decisions:
                 Recommendation.id != row.id,
                 Recommendation.status.in_(IN_FORCE),
                 Recommendation.data[DEPLOYMENT_KEY].astext == deployment,
-                or_(Recommendation.data[ANALYSIS_KEY].astext == analysis, listed_together),
+                or_(*together),
             )
             .order_by(Recommendation.approved_at)
             .limit(1)

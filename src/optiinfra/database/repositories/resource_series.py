@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from optiinfra.database.checked_rows import require_utc
 from optiinfra.database.copy_encoding import EPOCH, TRAILER
+from optiinfra.database.models import ResourceMetric
 from optiinfra.domain.enums import ResourceType
-from optiinfra.domain.errors import DatabaseError
-from optiinfra.kit.time import require_utc
+from optiinfra.domain.errors import DatabaseError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,8 +139,8 @@ class ResourceSeriesReader:
             "customer": self._customer_id,
             "series": series_id,
             "level": level,
-            "start": require_utc(start),
-            "end": require_utc(end),
+            "start": require_utc(ResourceMetric.timestamp, start),
+            "end": require_utc(ResourceMetric.timestamp, end),
         }
         found: float | None = self._session.execute(_QUANTILE, values).scalar_one()
         return found
@@ -174,8 +175,11 @@ class ResourceSeriesReader:
 
     def _bound(self, first: date, last: date) -> dict[str, object]:
         if not first <= last <= first + timedelta(days=MAX_DAYS):
-            message = f"{first} to {last} are no days, or more than {MAX_DAYS}"
-            raise ValueError(message)
+            raise InputError(
+                f"{first} to {last} are no days, or more than {MAX_DAYS}.",
+                remedy="Ask for fewer days, the first one first.",
+                field="last",
+            )
         return {"customer": self._customer_id, "first": first, "last": last}
 
     def _copy_days(self, first: date, last: date) -> NDArray[np.void]:
