@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Numeric,
+    PrimaryKeyConstraint,
     String,
     Text,
     UniqueConstraint,
@@ -211,6 +212,7 @@ class Event(IdMixin, Base):
 
     __tablename__ = "events"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "created_at"),
         Index("ix_events_customer_time", "customer_id", "created_at", "id"),
         Index("idx_event_agent", "agent_id"),
         Index("idx_event_type", "event_type"),
