@@ -19,6 +19,7 @@ from tests.factories.core import (
     make_optimization,
     make_recommendation,
 )
+from tests.factories.records import make_finding
 from tests.factories.resource_schema import (
     make_resource_metric,
     make_scaling_event,
@@ -30,11 +31,10 @@ from optiinfra.database.engine import Role, set_role
 from optiinfra.database.models import Base, Customer, Recommendation, RecommendationStatus
 from optiinfra.database.repositories import Customers
 
-SHARED = {
+HIDDEN = {
     "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
     "capability_splits",
 }  # fmt: skip
-HIDDEN = SHARED | {"migration_findings"}
 TENANT_TABLES = sorted(set(Base.metadata.tables) - HIDDEN)
 
 
@@ -52,6 +52,7 @@ def fill(session: Session) -> UUID:
     make_scaling_event(session, customer, agent, workflow_execution_id=execution.id)
     make_quality_metric(session, customer, agent)
     make_regression(session, make_baseline(session, customer, agent))
+    make_finding(session, customer)
     return customer.id
 
 

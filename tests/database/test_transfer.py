@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import String, func, select, text
+from tests.database.same_schema import list_differences
 from tests.factories.core import (
     make_agent,
     make_approval,
@@ -26,7 +27,6 @@ from optiinfra.database.engine import Database, make_engine
 from optiinfra.database.models import AgentType, Base, Customer, Event, Recommendation
 from optiinfra.database.ownership import find_ownership
 from optiinfra.database.transfer import export_customer, import_customer, purge_customer
-from optiinfra.database.verification import verify
 from optiinfra.domain.errors import ConflictError, InputError, NotFoundError
 
 SECRETS = ("Wilhelmina", "wilhelmina@corp.example", "top secret", "notes of hers")
@@ -85,7 +85,7 @@ def test_the_customers_tables_are_found_by_their_keys() -> None:
 
 
 def test_a_customer_moves_with_all_rows_and_ids_to_the_agents_of_the_other_database(
-    fresh_url: str, other_url: str, tmp_path: Path
+    fresh_url: str, other_url: str, migrated_url: str, tmp_path: Path
 ) -> None:
     customer_id = add_customer(fresh_url)
     add_customer(fresh_url, "somebody@else.example")
@@ -105,8 +105,9 @@ def test_a_customer_moves_with_all_rows_and_ids_to_the_agents_of_the_other_datab
         assert set(session.scalars(select(Customer.id))) == {customer_id, other}
         assert session.scalars(select(Event).where(Event.customer_id == customer_id)).first()
     again = export_customer(other_url, str(customer_id), tmp_path / "again.jsonl")
-    assert again.num_rows == out.num_rows
-    assert verify(other_url) == []  # triggers are on again
+    # The audit log says that the customer came.
+    assert again.num_rows == out.num_rows | {"audit_log": out.num_rows["audit_log"] + 1}
+    assert list_differences(other_url, migrated_url) == []  # triggers are on again
 
 
 def test_rows_that_are_there_already_are_refused_and_nothing_is_half_written(
@@ -119,7 +120,7 @@ def test_rows_that_are_there_already_are_refused_and_nothing_is_half_written(
         import_customer(fresh_url, path)
     add_customer(other_url)  # another customer of the same address
     before = sorted(read_all(other_url))
-    with pytest.raises(ConflictError, match="customers_email_key"):
+    with pytest.raises(ConflictError, match=r"\(customers, by email\)"):
         import_customer(other_url, path)
     assert sorted(read_all(other_url)) == before
 
@@ -161,7 +162,7 @@ def test_a_purged_customer_leaves_nothing_and_the_others_everything(fresh_url: s
         purge_customer(fresh_url, str(gone))
 
 
-def test_nobody_can_be_known_in_an_anonymized_copy(fresh_url: str) -> None:
+def test_nobody_can_be_known_in_an_anonymized_copy(fresh_url: str, migrated_url: str) -> None:
     customer_id = add_customer(fresh_url)
     before = count(fresh_url)
     changed = anonymize(fresh_url, run_key=KEY)
@@ -179,7 +180,7 @@ def test_nobody_can_be_known_in_an_anonymized_copy(fresh_url: str) -> None:
         assert event.data["list"][1:] == [7, None]
         assert event.data["by"].startswith("x")
         assert event.event_type == "something_happened"
-    assert verify(fresh_url) == []
+    assert list_differences(fresh_url, migrated_url) == []
 
 
 def test_equal_values_and_keys_give_equal_replacements(fresh_url: str, other_url: str) -> None:

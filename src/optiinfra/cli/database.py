@@ -36,14 +36,49 @@ def current() -> None:
 def upgrade(
     revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head",
 ) -> None:
-    """Apply the revisions that the schema lacks."""
+    """Apply the revisions that the schema lacks; say how many rows were mended or set aside."""
+    from optiinfra.cli.findings import reporting
     from optiinfra.database import migrate
 
+    lines: list[str] = []
     with _open() as url:
         before = migrate.current(url)
-        migrate.upgrade(url, _find_revision(revision, {"head"}))
+        try:
+            with reporting(url) as lines:
+                migrate.upgrade(url, _find_revision(revision, {"head"}))
+        finally:
+            for line in lines:
+                _say(line)
         after = migrate.current(url)
     _say(f"Nothing to do: {after}." if before == after else f"From {before or 'empty'} to {after}.")
+
+
+@app.command()
+def findings(
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Go on behind the finding of this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most that many.")] = 50,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with all that each row held.")
+    ] = False,
+) -> None:
+    """List the rows that upgrades mended or set aside, in the order in which they were found."""
+    from optiinfra.cli.findings import describe, to_json
+    from optiinfra.database.engine import Database
+    from optiinfra.database.repositories.migration_findings import MigrationFindings
+
+    with _open(is_current=True) as url, Database(url) as database, database.reading() as session:
+        page = MigrationFindings(session).list_page(after=after, limit=limit)
+        next_after = page[-1].id if len(page) == limit else None
+        if as_json:
+            typer.echo(to_json(page, next_after=next_after))
+            return
+        for finding in page:
+            _say(describe(finding))
+        if next_after is not None:
+            _say(f"There may be more: --after {next_after}.")
+        elif not page:
+            _say("No row was mended or set aside.")
 
 
 @app.command()
