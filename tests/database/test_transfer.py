@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -10,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import String, func, select, text
+from sqlalchemy import func, select, text
 from tests.database.same_schema import list_differences
 from tests.factories.core import (
     make_agent,
@@ -22,7 +21,6 @@ from tests.factories.core import (
 )
 from tests.factories.workflow_history import make_artifact, make_execution, make_step
 
-from optiinfra.database.anonymization import anonymize, list_replaced
 from optiinfra.database.engine import Database, make_engine
 from optiinfra.database.models import AgentType, Base, Customer, Event, Recommendation
 from optiinfra.database.ownership import find_ownership
@@ -160,47 +158,3 @@ def test_a_purged_customer_leaves_nothing_and_the_others_everything(fresh_url: s
     assert {k: v for k, v in count(fresh_url).items() if k not in HISTORY} == before
     with pytest.raises(NotFoundError):
         purge_customer(fresh_url, str(gone))
-
-
-def test_nobody_can_be_known_in_an_anonymized_copy(fresh_url: str, migrated_url: str) -> None:
-    customer_id = add_customer(fresh_url)
-    before = count(fresh_url)
-    changed = anonymize(fresh_url, run_key=KEY)
-    assert changed["customers"] == 1
-    assert count(fresh_url) == before
-    rows = "\n".join(read_all(fresh_url))
-    assert not [secret for secret in SECRETS if secret.lower() in rows.lower()]
-    address = hmac.new(KEY, b"wilhelmina@corp.example", "sha256").hexdigest()[:20]
-    with Database(fresh_url) as database, database.reading() as session:
-        customer = session.scalars(select(Customer)).one()
-        assert customer.email == f"{address}@example.invalid"  # the same as elsewhere
-        assert rows.count(customer.email) >= 2
-        event = session.scalars(select(Event).where(Event.agent_id.is_not(None))).one()
-        assert event.data["id"] == str(customer_id)
-        assert event.data["list"][1:] == [7, None]
-        assert event.data["by"].startswith("x")
-        assert event.event_type == "something_happened"
-    assert list_differences(fresh_url, migrated_url) == []
-
-
-def test_equal_values_and_keys_give_equal_replacements(fresh_url: str, other_url: str) -> None:
-    for url, key in ((fresh_url, KEY), (other_url, KEY)):
-        add_customer(url)
-        anonymize(url, run_key=key)
-    emails = []
-    for url in (fresh_url, other_url):
-        with Database(url) as database, database.reading() as session:
-            emails.append(session.scalars(select(Customer.email)).one())
-    assert emails[0] == emails[1]
-    anonymize(other_url, run_key=b"another key of 16")
-    with Database(other_url) as database, database.reading() as session:
-        assert session.scalars(select(Customer.email)).one() != emails[0]
-    with pytest.raises(ValueError, match="can be guessed"):
-        anonymize(other_url, run_key=b"short")
-
-
-def test_every_text_is_replaced_unless_it_is_named() -> None:
-    replaced = {f"{t.name}.{c.name}" for t in Base.metadata.sorted_tables for c in list_replaced(t)}
-    assert {"customers.email", "customers.api_key", "approvals.comment", "events.data"} <= replaced
-    texts = [c for t in Base.metadata.sorted_tables for c in t.columns if type(c.type) is String]
-    assert {f"{c.table.name}.{c.name}" for c in texts} - replaced

@@ -197,17 +197,17 @@ def _has_uuid(table: Table) -> bool:
 
 
 def _list_keys(table: Table) -> Iterator[list[str]]:
-    """Columns that are unique together, of those that the file has."""
+    """Columns that are unique together, of those that the file has; the primary key first."""
     moved = set(list_columns(table))
-    keys = [[column.name for column in table.primary_key.columns]]
-    keys += [
+    others = [
         [column.name for column in unique.columns]
         for unique in table.constraints
         if isinstance(unique, UniqueConstraint)
     ]
-    keys += [
+    others += [
         [column.name for column in index.columns]
         for index in table.indexes
         if index.unique and index.dialect_options["postgresql"]["where"] is None
     ]
-    return iter(sorted(key for key in keys if moved.issuperset(key)))
+    keys = [[column.name for column in table.primary_key.columns], *sorted(others)]
+    return (key for key in keys if moved.issuperset(key))
