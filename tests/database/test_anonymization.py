@@ -30,14 +30,12 @@ from sqlalchemy.orm import Session
 from tests.database.same_schema import list_differences
 from tests.database.test_tenants import fill
 from tests.factories.core import add, make_agent, make_customer, make_event
+from tests.factories.everything import fill_agents
 
 from optiinfra.database.anonymization import anonymize, list_replaced
 from optiinfra.database.engine import Database, make_engine
 from optiinfra.database.models import (
-    AgentCapability,
     AgentConfig,
-    AgentMetric,
-    AgentState,
     Base,
     ConfigType,
     Customer,
@@ -64,7 +62,7 @@ NO_TEXT: Final = (Boolean, Date, Double, Enum, Integer, LargeBinary, Numeric, Ut
 def fill_all(session: Session) -> None:
     """A row in every table, of customers and of agents."""
     fill(session)
-    agent = make_agent(session)
+    agent = fill_agents(session)
     settings = (
         (ConfigType.STRING, SECRET, False),
         (ConfigType.JSON, DOCUMENT, False),
@@ -83,9 +81,6 @@ def fill_all(session: Session) -> None:
             key_id=SECRET if is_sensitive else None,
         )
         add(session, config)
-    add(session, AgentState(agent_id=agent.id))
-    add(session, AgentCapability(agent_id=agent.id, capability_name="c"))
-    add(session, AgentMetric(agent_id=agent.id, metric_name="m", metric_value=1.0))
 
 
 def list_planted() -> Iterator[Column[Any]]:

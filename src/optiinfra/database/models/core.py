@@ -219,7 +219,6 @@ class Event(IdMixin, Base):
         Index("idx_event_severity", "severity"),
         Index("idx_event_created", "created_at"),
     )
-
     __mapper_args__ = ONE_ID
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
