@@ -175,7 +175,8 @@ PLANTED: dict[str, dict[str, str]] = {
         "CREATE TYPE span AS RANGE (subtype = float8)": "type span should not be there",
         "CREATE OR REPLACE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$\n"
         "    BEGIN\n        RETURN NULL;\n    END $$": (
-            "function guard(): definition differs\n    --- should be\n    +++ is"
+            "function guard(): definition differs; - should be, + is\n"
+            "    -         RETURN OLD;\n    +         RETURN NULL;"
         ),
         "ALTER FUNCTION guard_customers() RESET search_path": (
             "function guard_customers(): definition differs"

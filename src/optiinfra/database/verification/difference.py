@@ -30,15 +30,18 @@ class Difference:
         is_word = self.facet.isidentifier()  # and not the name of somebody's index
         facet = self.facet.replace("_", " ") if is_word else self.facet
         if "\n" in self.expected and "\n" in self.found:
-            return f"{self.kind} {self.name}: {facet} differs\n{self._list_lines()}"
+            return (
+                f"{self.kind} {self.name}: {facet} differs; - should be, + is\n{self._list_lines()}"
+            )
         expected, found = (" ".join(value.split()) for value in (self.expected, self.found))
         return f"{self.kind} {self.name}: {facet} is {found}, should be {expected}"
 
     def _list_lines(self) -> str:
         """Of a function's twenty lines, those that differ."""
         expected, found = self.expected.strip().splitlines(), self.found.strip().splitlines()
-        lines = difflib.unified_diff(expected, found, "should be", "is", n=0, lineterm="")
-        return textwrap.indent("\n".join(lines), "    ")
+        lines = difflib.ndiff(expected, found)
+        shown = [line for line in lines if line.startswith(("- ", "+ "))]
+        return textwrap.indent("\n".join(shown), "    ")
 
 
 def make_existence(kind: str, name: str, *, is_expected: bool) -> Difference:
