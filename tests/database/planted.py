@@ -42,9 +42,10 @@ OBJECTS = """
     CREATE INDEX planted_n ON planted (n);
     CREATE STATISTICS counted ON note, n FROM planted;
 """
+YEAR = 2990  # of partitions whose names do not depend on today
 TENANT = "00000000-0000-4000-8000-000000000000"
-PARTITION = "events_p_2027_05"
-OTHER_PARTITION = "events_p_2027_06"
+PARTITION = "events_p_2990_05"
+OTHER_PARTITION = "events_p_2990_06"
 
 PLANTED: dict[str, dict[str, str]] = {
     "tables": {
@@ -349,17 +350,17 @@ PLANTED: dict[str, dict[str, str]] = {
         "CREATE TABLE samples_any PARTITION OF samples DEFAULT": (
             "partition samples_any: bounds is DEFAULT, should be a range"
         ),
-        "ALTER TABLE events_p_2027_07 RENAME TO july": (
-            "partition july: name is july, should be events_p_2027_07"
+        "ALTER TABLE events_p_2990_07 RENAME TO july": (
+            "partition july: name is july, should be events_p_2990_07"
         ),
-        "DROP TABLE events_p_2027_03": (
-            "partition events: ranges is a gap from 2027-03-01 00:00:00+00:00 to 2027-04-01"
+        "DROP TABLE events_p_2990_03": (
+            "partition events: ranges is a gap from 2990-03-01 00:00:00+00:00 to 2990-04-01"
         ),
-        "ALTER TABLE resource_metrics DETACH PARTITION resource_metrics_p_2027_04": (
-            "partition resource_metrics: ranges is a gap from 2027-04-01"
+        "ALTER TABLE resource_metrics DETACH PARTITION resource_metrics_p_2990_04": (
+            "partition resource_metrics: ranges is a gap from 2990-04-01"
         ),
-        "DROP TABLE events_p_2027_12": (
-            "partition events: end is 2027-12-01, should be 2028-01-01 or later"
+        "DROP TABLE events_p_2990_12": (
+            "partition events: end is 2990-12-01, should be 2991-01-01 or later"
         ),
         "DROP TABLE readings_now": "partition readings: now is not covered",
     },

@@ -229,7 +229,7 @@ def test_going_back_refuses_a_loss_until_it_is_accepted(elsewhere_url: str) -> N
     with pytest.raises(DatabaseError, match="would lose") as caught:
         migrate.downgrade(elsewhere_url, LAST)
     assert "--accept-loss" in caught.value.remedy
-    assert migrate.current(elsewhere_url) == migrate.list_revisions()[-1]
+    assert migrate.current(elsewhere_url) == "025_capability_splits"
     migrate.downgrade(elsewhere_url, LAST, accept_loss=True)
     assert migrate.current(elsewhere_url) == LAST
     keys = fetch(elsewhere_url, "SELECT DISTINCT left(api_key, 9) FROM customers")

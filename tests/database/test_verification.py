@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Connection,
     Engine,
     Enum,
     Integer,
@@ -16,10 +19,10 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from tests.database.planted import OBJECTS, PLANTED
+from tests.database.planted import OBJECTS, PLANTED, YEAR
 from tests.fixtures_database import change_database, run_admin
 
-from optiinfra.database import migrate, verification
+from optiinfra.database import migrate, partitions, verification
 from optiinfra.database.catalogue import Catalogue, read_catalogue
 from optiinfra.database.engine import make_engine
 from optiinfra.database.models import Base
@@ -51,11 +54,27 @@ def planting(migrated_url: str) -> Iterator[tuple[Engine, Catalogue]]:
     url = change_database(migrated_url, name)
     run(url, OBJECTS)
     engine = make_engine(url, is_pooled=False)
+    with engine.begin() as connection:
+        make_months(connection)
     with engine.connect() as connection:
         expected = read_catalogue(connection)
         assert compare_catalogue(connection, expected) == []
     yield engine, expected
     run_admin(migrated_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def make_months(connection: Connection) -> None:
+    """One partition up to a year in which no test runs, and that year's months."""
+    found = read_catalogue(connection).partitions
+    connection.exec_driver_sql("SET LOCAL search_path = public")
+    months = [datetime(YEAR, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    for table in partitions.TABLES:
+        latest = max(p.upper for p in found if p.parent == table and p.upper is not None)
+        for lower, upper in pairwise([latest, *months, datetime(YEAR + 1, 1, 1, tzinfo=UTC)]):
+            connection.exec_driver_sql(
+                f"CREATE TABLE {table}_p_{lower:%Y_%m} PARTITION OF {table}"
+                f" FOR VALUES FROM ('{lower.isoformat()}') TO ('{upper.isoformat()}')"
+            )
 
 
 @pytest.mark.parametrize("group", PLANTED)
