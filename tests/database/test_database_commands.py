@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
+from tests.database.same_schema import list_differences
 from tests.database.test_transfer import add_customer, count
 from tests.factories.core import NOW, make_agent
 from tests.fixtures_database import change_database, run_admin
 
 from optiinfra.cli import main as cli
-from optiinfra.database import migrate
+from optiinfra.database import migrate, verification
 from optiinfra.database.engine import Database
 from optiinfra.database.key_file import read_keys
 from optiinfra.database.repositories.configs import Configs
@@ -67,8 +68,9 @@ def test_up_and_down(shell: Shell, empty_url: str) -> None:
     assert said == "From 002_agent_state_tables to empty.\n"
 
 
-def test_verify_prints_each_difference_and_exits_5(shell: Shell, fresh_url: str) -> None:
-    assert shell.run(fresh_url, "verify").startswith("The schema is what")
+def test_verify_prints_each_difference_and_exits_5(
+    shell: Shell, fresh_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = make_url(fresh_url).database
     run_admin(fresh_url, f"ALTER DATABASE {name} SET jit = off")  # a setting is no schema
     from tests.database.test_verification import run
@@ -78,8 +80,12 @@ def test_verify_prints_each_difference_and_exits_5(shell: Shell, fresh_url: str)
         "table approvals is missing",
         "table theirs should not be there",
     ]
-    found = json.loads(shell.run(fresh_url, "verify", "--json", code=5))
-    assert [entry["name"] for entry in found] == ["approvals", "theirs"]
+    difference = verification.Difference("table", "theirs", "existence", "missing", "present")
+    for differences, code in (([difference], 5), ([], 0)):
+        monkeypatch.setattr(verification, "verify", lambda *_, found=differences, **__: found)
+        found = json.loads(shell.run(fresh_url, "verify", "--json", code=code))
+        assert [entry["name"] for entry in found] == ["theirs"][: len(differences)]
+    assert shell.run(fresh_url, "verify").startswith("The schema is what")
 
 
 def test_backup_and_restore(shell: Shell, fresh_url: str, empty_url: str, tmp_path: Path) -> None:
@@ -117,14 +123,16 @@ def test_one_customer_out_in_gone_and_unknown(
     assert "Replaced texts" in shell.run(empty_url, "anonymize", "--yes")
 
 
-def test_months_are_made_ahead_and_dropped_behind(shell: Shell, fresh_url: str) -> None:
+def test_months_are_made_ahead_and_dropped_behind(
+    shell: Shell, fresh_url: str, migrated_url: str
+) -> None:
     made = shell.run(fresh_url, "prune")
     assert made.startswith("Made ")
     assert made.endswith("dropped none.\n")
     assert shell.run(fresh_url, "prune") == "Made none; dropped none.\n"
     shell.run(fresh_url, "prune", "--keep-days", "9", code=1)
     assert shell.run(fresh_url, "prune", "--keep-days", "9", "--yes").startswith("Made none")
-    assert shell.run(fresh_url, "verify").startswith("The schema is what")
+    assert list_differences(fresh_url, migrated_url) == []
 
 
 def test_a_database_that_is_not_there_is_one_paragraph(shell: Shell, postgres_url: str) -> None:
@@ -219,3 +227,18 @@ def test_a_file_of_keys_that_cannot_be_used(
         shell.run(fresh_url, "rotate-key", code=2)
         assert words in shell.error
         assert path.read_text() == content
+
+
+def test_an_altered_history_is_a_difference(shell: Shell, fresh_url: str) -> None:
+    shell.run(fresh_url, "seed")
+    said = shell.run(fresh_url, "verify", "--histories")
+    assert said.endswith("the models expect, and no history was altered.\n")
+    with Database(fresh_url) as database, database.transaction() as session:
+        for statement in (
+            "ALTER TABLE workflow_state_transitions DISABLE TRIGGER USER",
+            "DELETE FROM workflow_state_transitions WHERE seq = 2",
+            "ALTER TABLE workflow_state_transitions ENABLE TRIGGER USER",
+        ):
+            session.execute(text(statement))
+    said = shell.run(fresh_url, "verify", "--histories", code=5)
+    assert "transition 2 is missing or was altered" in said

@@ -21,6 +21,7 @@ from tests.factories.core import (
     make_optimization,
     make_recommendation,
 )
+from tests.factories.records import make_finding
 from tests.factories.resource_schema import (
     make_resource_metric,
     make_scaling_event,
@@ -45,11 +46,10 @@ from optiinfra.database.repositories import (
 from optiinfra.database.repositories.pages import Page
 from optiinfra.domain.errors import NotFoundError
 
-SHARED = {
+HIDDEN = {
     "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
     "capability_splits",
 }  # fmt: skip
-HIDDEN = SHARED | {"migration_findings"}
 TENANT_TABLES = sorted(set(Base.metadata.tables) - HIDDEN)
 
 
@@ -67,6 +67,7 @@ def fill(session: Session) -> UUID:
     make_scaling_event(session, customer, agent, workflow_execution_id=execution.id)
     make_quality_metric(session, customer, agent)
     make_regression(session, make_baseline(session, customer, agent))
+    make_finding(session, customer)
     return customer.id
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -10,7 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import String, func, select, text
+from sqlalchemy import func, select, text
+from tests.database.same_schema import list_differences
 from tests.factories.core import (
     make_agent,
     make_approval,
@@ -21,12 +21,10 @@ from tests.factories.core import (
 )
 from tests.factories.workflow_history import make_artifact, make_execution, make_step
 
-from optiinfra.database.anonymization import anonymize, list_replaced
 from optiinfra.database.engine import Database, make_engine
 from optiinfra.database.models import AgentType, Base, Customer, Event, Recommendation
 from optiinfra.database.ownership import find_ownership
 from optiinfra.database.transfer import export_customer, import_customer, purge_customer
-from optiinfra.database.verification import verify
 from optiinfra.domain.errors import ConflictError, InputError, NotFoundError
 
 SECRETS = ("Wilhelmina", "wilhelmina@corp.example", "top secret", "notes of hers")
@@ -85,7 +83,7 @@ def test_the_customers_tables_are_found_by_their_keys() -> None:
 
 
 def test_a_customer_moves_with_all_rows_and_ids_to_the_agents_of_the_other_database(
-    fresh_url: str, other_url: str, tmp_path: Path
+    fresh_url: str, other_url: str, migrated_url: str, tmp_path: Path
 ) -> None:
     customer_id = add_customer(fresh_url)
     add_customer(fresh_url, "somebody@else.example")
@@ -105,8 +103,9 @@ def test_a_customer_moves_with_all_rows_and_ids_to_the_agents_of_the_other_datab
         assert set(session.scalars(select(Customer.id))) == {customer_id, other}
         assert session.scalars(select(Event).where(Event.customer_id == customer_id)).first()
     again = export_customer(other_url, str(customer_id), tmp_path / "again.jsonl")
-    assert again.num_rows == out.num_rows
-    assert verify(other_url) == []  # triggers are on again
+    # The audit log says that the customer came.
+    assert again.num_rows == out.num_rows | {"audit_log": out.num_rows["audit_log"] + 1}
+    assert list_differences(other_url, migrated_url) == []  # triggers are on again
 
 
 def test_rows_that_are_there_already_are_refused_and_nothing_is_half_written(
@@ -119,7 +118,7 @@ def test_rows_that_are_there_already_are_refused_and_nothing_is_half_written(
         import_customer(fresh_url, path)
     add_customer(other_url)  # another customer of the same address
     before = sorted(read_all(other_url))
-    with pytest.raises(ConflictError, match="customers_email_key"):
+    with pytest.raises(ConflictError, match=r"\(customers, by email\)"):
         import_customer(other_url, path)
     assert sorted(read_all(other_url)) == before
 
@@ -159,47 +158,3 @@ def test_a_purged_customer_leaves_nothing_and_the_others_everything(fresh_url: s
     assert {k: v for k, v in count(fresh_url).items() if k not in HISTORY} == before
     with pytest.raises(NotFoundError):
         purge_customer(fresh_url, str(gone))
-
-
-def test_nobody_can_be_known_in_an_anonymized_copy(fresh_url: str) -> None:
-    customer_id = add_customer(fresh_url)
-    before = count(fresh_url)
-    changed = anonymize(fresh_url, run_key=KEY)
-    assert changed["customers"] == 1
-    assert count(fresh_url) == before
-    rows = "\n".join(read_all(fresh_url))
-    assert not [secret for secret in SECRETS if secret.lower() in rows.lower()]
-    address = hmac.new(KEY, b"wilhelmina@corp.example", "sha256").hexdigest()[:20]
-    with Database(fresh_url) as database, database.reading() as session:
-        customer = session.scalars(select(Customer)).one()
-        assert customer.email == f"{address}@example.invalid"  # the same as elsewhere
-        assert rows.count(customer.email) >= 2
-        event = session.scalars(select(Event).where(Event.agent_id.is_not(None))).one()
-        assert event.data["id"] == str(customer_id)
-        assert event.data["list"][1:] == [7, None]
-        assert event.data["by"].startswith("x")
-        assert event.event_type == "something_happened"
-    assert verify(fresh_url) == []
-
-
-def test_equal_values_and_keys_give_equal_replacements(fresh_url: str, other_url: str) -> None:
-    for url, key in ((fresh_url, KEY), (other_url, KEY)):
-        add_customer(url)
-        anonymize(url, run_key=key)
-    emails = []
-    for url in (fresh_url, other_url):
-        with Database(url) as database, database.reading() as session:
-            emails.append(session.scalars(select(Customer.email)).one())
-    assert emails[0] == emails[1]
-    anonymize(other_url, run_key=b"another key of 16")
-    with Database(other_url) as database, database.reading() as session:
-        assert session.scalars(select(Customer.email)).one() != emails[0]
-    with pytest.raises(ValueError, match="can be guessed"):
-        anonymize(other_url, run_key=b"short")
-
-
-def test_every_text_is_replaced_unless_it_is_named() -> None:
-    replaced = {f"{t.name}.{c.name}" for t in Base.metadata.sorted_tables for c in list_replaced(t)}
-    assert {"customers.email", "customers.api_key", "approvals.comment", "events.data"} <= replaced
-    texts = [c for t in Base.metadata.sorted_tables for c in t.columns if type(c.type) is String]
-    assert {f"{c.table.name}.{c.name}" for c in texts} - replaced

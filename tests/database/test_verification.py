@@ -2,112 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
-from sqlalchemy import make_url
-from tests.fixtures_database import run_admin
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Engine,
+    Enum,
+    Integer,
+    MetaData,
+    Table,
+    make_url,
+    text,
+)
+from tests.database.planted import OBJECTS, PLANTED, YEAR
+from tests.fixtures_database import change_database, run_admin
 
-from optiinfra.database import migrate, verification
-from optiinfra.database.catalogue import read_catalogue
+from optiinfra.database import migrate, partitions, verification
+from optiinfra.database.catalogue import Catalogue, read_catalogue
 from optiinfra.database.engine import make_engine
 from optiinfra.database.models import Base
-from optiinfra.database.verification import compare_catalogue, verify
+from optiinfra.database.verification import compare_catalogue, scratch, verify
+from optiinfra.database.verification.modelled import compare_models
 from optiinfra.domain.errors import DatabaseError
-
-# Objects that revisions make or may make later; the test brings its own, so that it holds for all.
-OBJECTS = """
-    CREATE TABLE planted (id uuid PRIMARY KEY, customer_id uuid NOT NULL, note text, n integer);
-    CREATE TABLE samples (id uuid, at timestamptz NOT NULL, n integer NOT NULL DEFAULT 1)
-        PARTITION BY RANGE (at);
-    CREATE TABLE samples_old PARTITION OF samples
-        FOR VALUES FROM (MINVALUE) TO ('2020-01-01 00:00+00');
-    CREATE TABLE samples_now PARTITION OF samples
-        FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2999-01-01 00:00+00');
-    CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$;
-    CREATE TRIGGER guard BEFORE DELETE ON planted FOR EACH ROW EXECUTE FUNCTION guard();
-    CREATE TRIGGER guard_twice BEFORE DELETE ON planted FOR EACH ROW EXECUTE FUNCTION guard();
-    ALTER TABLE planted ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY by_tenant ON planted USING (note = current_setting('optiinfra.tenant'));
-    CREATE POLICY by_reader ON planted FOR SELECT TO pg_monitor USING (true);
-    CREATE VIEW shared WITH (security_barrier) AS SELECT id FROM planted;
-    CREATE SEQUENCE numbers;
-    GRANT SELECT ON planted TO pg_monitor;
-    GRANT UPDATE (note) ON planted TO pg_monitor;
-    CREATE TYPE colour AS ENUM ('red', 'green');
-    CREATE INDEX planted_note ON planted (note) WHERE note IS NOT NULL;
-"""
-# What is changed in the live schema, and what must be said about it, in a few words.
-PLANTED = {
-    "DROP TABLE events": "table events is missing",
-    "CREATE TABLE theirs (id int PRIMARY KEY)": "table theirs should not be there",
-    "ALTER TABLE planted SET (fillfactor = 70)": "table planted: storage_settings is fillfactor=70",
-    "ALTER TABLE planted FORCE ROW LEVEL SECURITY": "table planted: row_security is on, forced",
-    "ALTER TABLE customers DISABLE ROW LEVEL SECURITY": "table customers: row_security is off",
-    "ALTER TABLE approvals SET UNLOGGED": "table approvals: persistence is not permanent",
-    "COMMENT ON TABLE planted IS 'mine'": "table planted: comment is mine",
-    "ALTER TABLE agents ALTER endpoint TYPE varchar(99)": "column agents.endpoint: type",
-    "ALTER TABLE agents ALTER name DROP NOT NULL": "column agents.name: nullability is null",
-    "ALTER TABLE agents ALTER status SET DEFAULT 'failed'": "column agents.status: default",
-    'ALTER TABLE customers ALTER name TYPE varchar(255) COLLATE "C"': "column customers.name: coll",
-    "ALTER TABLE agents DROP metadata": "column agents.metadata is missing",
-    "ALTER TABLE agents ADD mine int": "column agents.mine should not be there",
-    "ALTER TABLE planted ADD d int GENERATED ALWAYS AS (n) STORED": "column planted.d should not",
-    "ALTER TABLE planted ALTER n SET NOT NULL, ALTER n ADD GENERATED ALWAYS AS IDENTITY": (
-        "column planted.n: identity is always"
-    ),
-    "REVOKE UPDATE (note) ON planted FROM pg_monitor": "column planted.note: grants is none",
-    "DROP INDEX idx_agent_status": "index idx_agent_status is missing",
-    "CREATE INDEX mine ON agents (name)": "index mine should not be there",
-    "DROP INDEX planted_note; CREATE INDEX planted_note ON planted (note)": (
-        "index planted_note: definition"
-    ),
-    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_agent_heartbeat'::regclass": (
-        "index idx_agent_heartbeat: state is invalid"
-    ),
-    "ALTER TABLE recommendations DROP CONSTRAINT check_confidence_range": (
-        "constraint recommendations.check_confidence_range is missing"
-    ),
-    "ALTER TABLE planted ADD CONSTRAINT mine CHECK (n > 0)": "constraint planted.mine should not",
-    "ALTER TABLE agent_states DROP CONSTRAINT agent_states_agent_id_fkey, "
-    "ADD CONSTRAINT agent_states_agent_id_fkey FOREIGN KEY (agent_id) REFERENCES agents (id) "
-    "NOT VALID": "constraint agent_states.agent_states_agent_id_fkey: definition",
-    "ALTER TYPE colour ADD VALUE 'blue' BEFORE 'green'": "enum colour: labels is red, blue, green",
-    "CREATE TYPE mine AS ENUM ('a')": "enum mine should not be there",
-    "DROP POLICY by_reader ON planted": "policy planted.by_reader is missing",
-    "ALTER POLICY by_tenant ON planted USING (true)": "policy planted.by_tenant: using is true",
-    "ALTER POLICY by_tenant ON planted TO pg_monitor": "policy planted.by_tenant: roles",
-    "CREATE POLICY mine ON agents USING (true)": "policy agents.mine should not be there",
-    "GRANT DELETE ON planted TO pg_monitor": "grant planted: grants is pg_monitor: DELETE, SELECT",
-    "GRANT SELECT ON agents TO PUBLIC": "grant agents: grants is PUBLIC: SELECT",
-    "GRANT CREATE ON SCHEMA public TO pg_monitor": "schema public: grants",
-    "CREATE SCHEMA mine": "schema mine should not be there",
-    "CREATE OR REPLACE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RETURN NULL; END $$": "function guard(): definition",
-    "REVOKE EXECUTE ON FUNCTION guard() FROM PUBLIC": "function guard(): grants",
-    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'": "function mine() should not",
-    "ALTER TABLE planted DISABLE TRIGGER guard": "trigger planted.guard: state is disabled",
-    "DROP TRIGGER guard_twice ON planted": "trigger planted.guard_twice is missing",
-    "ALTER VIEW shared RESET (security_barrier)": "view shared: storage_settings is none",
-    "CREATE VIEW mine AS SELECT 1 AS one": "view mine should not be there",
-    "ALTER SEQUENCE numbers INCREMENT BY 7": "sequence numbers: definition",
-    "GRANT SELECT ON samples_now TO pg_monitor": "partition samples_now: own grantees is pg_mon",
-    "ALTER TABLE samples_now ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON samples_now "
-    "USING (true)": "partition samples_now: own policies is mine",
-    "ALTER TABLE samples_now ALTER n SET DEFAULT 2": "partition samples_now: own columns is n",
-    "CREATE TRIGGER mine BEFORE DELETE ON samples_now FOR EACH ROW EXECUTE FUNCTION guard()": (
-        "partition samples_now: own triggers is mine"
-    ),
-    "CREATE TABLE samples_any PARTITION OF samples DEFAULT": "partition samples_any: bounds is DEF",
-    "DROP TABLE samples_now": "partition samples: now is not covered",
-    "DROP TABLE samples_now; CREATE TABLE samples_now PARTITION OF samples "
-    "FOR VALUES FROM ('2021-01-01 00:00+00') TO ('2999-01-01 00:00+00')": (
-        "partition samples: ranges is a gap from 2020-01-01 00:00:00+00:00 to 2021-01-01"
-    ),
-    "CREATE ROLE optiinfra_app BYPASSRLS; GRANT SELECT ON agents TO optiinfra_app": (
-        "role optiinfra_app: row security is passes it by"
-    ),
-}
 
 
 def run(url: str, script: str) -> None:
@@ -125,26 +46,53 @@ def test_a_schema_that_the_migrations_made_has_no_difference(
         assert not [name for name in left if name.startswith(verification.SCRATCH_PREFIX)]
 
 
-def test_one_planted_difference_of_every_kind_is_found(fresh_url: str) -> None:
-    """One after the other, each in a transaction that is rolled back."""
-    run(fresh_url, OBJECTS)
-    engine = make_engine(fresh_url, is_pooled=False)
+@pytest.fixture(scope="module")
+def planting(migrated_url: str) -> Iterator[tuple[Engine, Catalogue]]:
+    """A database of ours with a few objects more, and its catalogue."""
+    name = "planting"
+    run_admin(migrated_url, f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
+    url = change_database(migrated_url, name)
+    run(url, OBJECTS)
+    engine = make_engine(url, is_pooled=False)
+    with engine.begin() as connection:
+        make_months(connection)
     with engine.connect() as connection:
         expected = read_catalogue(connection)
         assert compare_catalogue(connection, expected) == []
-    unseen = []
-    for change, words in PLANTED.items():
-        with engine.connect() as connection:
-            role_exists = connection.exec_driver_sql(
-                "SELECT count(*) FROM pg_roles WHERE rolname = 'optiinfra_app'"
-            ).scalar_one()
-            statement = change.replace("CREATE ROLE", "ALTER ROLE") if role_exists else change
-            connection.exec_driver_sql(statement)
-            found = [str(difference) for difference in compare_catalogue(connection, expected)]
-            if not any(line.startswith(words) for line in found):
-                unseen.append((words, found))
-            connection.rollback()
-    assert not unseen
+    yield engine, expected
+    run_admin(migrated_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def make_months(connection: Connection) -> None:
+    """One partition up to a year in which no test runs, and that year's months."""
+    found = read_catalogue(connection).partitions
+    connection.exec_driver_sql("SET LOCAL search_path = public")
+    months = [datetime(YEAR, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    for table in partitions.TABLES:
+        latest = max(p.upper for p in found if p.parent == table and p.upper is not None)
+        for lower, upper in pairwise([latest, *months, datetime(YEAR + 1, 1, 1, tzinfo=UTC)]):
+            connection.exec_driver_sql(
+                f"CREATE TABLE {table}_p_{lower:%Y_%m} PARTITION OF {table}"
+                f" FOR VALUES FROM ('{lower.isoformat()}') TO ('{upper.isoformat()}')"
+            )
+
+
+@pytest.mark.parametrize("group", PLANTED)
+def test_one_planted_difference_of_every_kind_is_found(
+    planting: tuple[Engine, Catalogue], group: str
+) -> None:
+    """All of a group in one transaction, which is rolled back; each is found in its own words."""
+    engine, expected = planting
+    with engine.connect() as connection:
+        for change in PLANTED[group]:
+            connection.exec_driver_sql(change.replace("{database}", "planting").replace("%", "%%"))
+        found = [str(difference) for difference in compare_catalogue(connection, expected)]
+        connection.rollback()
+    assert not [words for words in PLANTED[group].values() if not _is_said(words, found)], found
+
+
+def _is_said(words: str, found: list[str]) -> bool:
+    return any(line.startswith(words) for line in found)
 
 
 def test_all_of_them_at_once_are_all_found(fresh_url: str) -> None:
@@ -155,31 +103,61 @@ def test_all_of_them_at_once_are_all_found(fresh_url: str) -> None:
         "GRANT SELECT ON customers TO PUBLIC",
         "CREATE POLICY mine ON customers USING (true)",
         "ALTER TYPE customerplan ADD VALUE 'gold'",
+        "ALTER ROLE CURRENT_USER SET row_security = off",
     ):
         run(fresh_url, change)
-    assert [str(difference).partition(" is ")[0] for difference in verify(fresh_url)] == [
+    try:
+        differences = verify(fresh_url)
+    finally:
+        run(fresh_url, "ALTER ROLE CURRENT_USER RESET row_security")
+    assert [str(difference).partition(" is ")[0] for difference in differences] == [
         "column agents.name: nullability",
         "enum customerplan: labels",
-        "grant customers: grants",
+        "grant on customers to PUBLIC should not be there",
         "index idx_customer_status",
         "policy customers.mine should not be there",
+        "setting row_security of the owner: value",
         "table approvals",
     ]
 
 
-def test_models_that_expect_more_than_the_migrations_make(
-    fresh_url: str, monkeypatch: pytest.MonkeyPatch
+def test_settings_that_change_nothing_that_is_seen_or_done_are_nobodys_affair(
+    planting: tuple[Engine, Catalogue],
 ) -> None:
-    from sqlalchemy import Column, Integer, MetaData, Table
+    engine, expected = planting
+    with engine.connect() as connection:
+        for setting in ("statement_timeout = '10s'", "jit = off", "work_mem = '64MB'"):
+            connection.exec_driver_sql(f"ALTER ROLE optiinfra_app SET {setting}")
+        assert compare_catalogue(connection, expected) == []
+        connection.rollback()
 
-    metadata = MetaData()
+
+def test_models_that_expect_something_else_than_the_migrations_make(
+    planting: tuple[Engine, Catalogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
     for table in Base.metadata.sorted_tables:
         table.to_metadata(metadata)
     Table("customers", metadata, Column("age", Integer), extend_existing=True)
-    Table("wishes", metadata, Column("id", Integer, primary_key=True))
+    wish = Enum("big", "small", name="wish")
+    Table("wishes", metadata, Column("id", Integer, primary_key=True), Column("kind", wish))
+    for check in metadata.tables["quality_metrics"].constraints:
+        if isinstance(check, CheckConstraint) and check.name == "check_prompt_tokens":
+            check.sqltext = text("prompt_tokens > 0")
+    metadata.tables["agents"].columns["name"].nullable = True
     monkeypatch.setattr(Base, "metadata", metadata)
-    assert [str(difference) for difference in verify(fresh_url)] == [
+    with planting[0].connect() as connection:
+        found = [str(difference) for difference in compare_models(connection)]
+        connection.rollback()
+    extra = ("planted", "samples", "readings", "colour")  # the test's own, which no model has
+    assert [line for line in found if not line.split()[1].startswith(extra)] == [
+        "model agents.name: column nullability is not null, should be null",
         "model customers.age: column is missing, should be present",
+        (
+            "model quality_metrics.check_prompt_tokens: constraint definition is"
+            " CHECK ((prompt_tokens >= 0)), should be CHECK ((prompt_tokens > 0))"
+        ),
+        "model wish: enum is missing, should be present",
         "model wishes: table is missing, should be present",
     ]
 
@@ -206,9 +184,30 @@ def test_a_role_that_may_not_create_a_database_names_an_empty_one(
         with pytest.raises(DatabaseError, match="may not create a database"):
             verify(plain)
         (difference,) = verify(plain, scratch_url=empty_url)
-        assert str(difference).startswith("grant alembic_version: grants is the owner")
+        assert str(difference) == "grant on alembic_version to verifier should not be there"
         with pytest.raises(DatabaseError, match="holds agent_capabilities"):
             verify(plain, scratch_url=empty_url)
     finally:
         run(fresh_url, "DROP OWNED BY verifier")
         run_admin(postgres_url, "DROP ROLE verifier")
+
+
+def test_roles_that_making_the_schema_brought_are_not_left_behind(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the server's: `verify` would mend by the way what it reports."""
+    names = text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'verified%'")
+    members = text(
+        "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = current_user::regrole"
+    )
+    monkeypatch.setattr(scratch, "OUR_ROLES", ("verified_before", "verified_after"))
+    monkeypatch.setattr(scratch, "list_roles", lambda asked: set(asked.execute(names).scalars()))
+    engine = make_engine(postgres_url, is_pooled=False)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CREATE ROLE verified_before")
+        with scratch.keeping_roles(connection):
+            connection.exec_driver_sql("GRANT verified_before TO CURRENT_USER")
+            connection.exec_driver_sql("CREATE ROLE verified_after")
+        assert connection.execute(names).scalars().all() == ["verified_before"]
+        assert "verified_before" not in connection.execute(members).scalars()
+        connection.exec_driver_sql("DROP ROLE verified_before")

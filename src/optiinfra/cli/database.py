@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -38,14 +38,49 @@ def current() -> None:
 def upgrade(
     revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head",
 ) -> None:
-    """Apply the revisions that the schema lacks."""
+    """Apply the revisions that the schema lacks; say how many rows were mended or set aside."""
+    from optiinfra.cli.findings import reporting
     from optiinfra.database import migrate
 
+    lines: list[str] = []
     with _open() as url:
         before = migrate.current(url)
-        migrate.upgrade(url, _find_revision(revision, {"head"}))
+        try:
+            with reporting(url) as lines:
+                migrate.upgrade(url, _find_revision(revision, {"head"}))
+        finally:
+            for line in lines:
+                _say(line)
         after = migrate.current(url)
     _say(f"Nothing to do: {after}." if before == after else f"From {before or 'empty'} to {after}.")
+
+
+@app.command()
+def findings(
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Go on behind the finding of this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most that many.")] = 50,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with all that each row held.")
+    ] = False,
+) -> None:
+    """List the rows that upgrades mended or set aside, in the order in which they were found."""
+    from optiinfra.cli.findings import describe, to_json
+    from optiinfra.database.engine import Database
+    from optiinfra.database.repositories.migration_findings import MigrationFindings
+
+    with _open(is_current=True) as url, Database(url) as database, database.reading() as session:
+        page = MigrationFindings(session).list_page(after=after, limit=limit)
+        next_after = page[-1].id if len(page) == limit else None
+        if as_json:
+            typer.echo(to_json(page, next_after=next_after))
+            return
+        for finding in page:
+            _say(describe(finding))
+        if next_after is not None:
+            _say(f"There may be more: --after {next_after}.")
+        elif not page:
+            _say("No row was mended or set aside.")
 
 
 @app.command()
@@ -75,23 +110,31 @@ def verify(
         str | None,
         typer.Option(help="URL of an empty database to make the schema in a second time."),
     ] = None,
+    histories: Annotated[
+        bool, typer.Option("--histories", help="Look for altered histories of workflows as well.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Print each difference of the live schema; exit code 5 when there is one."""
     from dataclasses import asdict
 
+    from optiinfra.database import histories as histories_of
     from optiinfra.database import verification
 
+    found: list[Any] = []
     with _open() as url:
-        differences = verification.verify(url, scratch_url=scratch)
+        found += verification.verify(url, scratch_url=scratch)
+        if histories and not found:
+            found += histories_of.find_all(url)
     if as_json:
-        typer.echo(json.dumps([asdict(difference) for difference in differences], indent=2))
+        typer.echo(json.dumps([asdict(difference) for difference in found], indent=2, default=str))
     else:
-        for difference in differences:
+        for difference in found:
             _say(str(difference))
-        if not differences:
-            _say("The schema is what the migrations make and the models expect.")
-    if differences:
+        if not found:
+            also = ", and no history was altered" if histories else ""
+            _say(f"The schema is what the migrations make and the models expect{also}.")
+    if found:
         raise typer.Exit(EXIT_DIFFERENT)
 
 
@@ -227,6 +270,7 @@ def rotate_key(
     """Seal sensitive values with another key; finishes a rotation that was stopped."""
     from datetime import UTC, datetime
 
+    from optiinfra.cli.key_rotation import describe
     from optiinfra.cli.settings import load_settings
     from optiinfra.database import key_rotation
     from optiinfra.database.engine import Database
@@ -238,14 +282,8 @@ def rotate_key(
         return
     with _open(is_current=True) as url, Database(url) as database:
         done = key_rotation.rotate_key(database, path, now=now)
-    for problem in done.unreadable:
-        _say(problem)
-    _say(
-        f"{'New' if done.is_new else 'Active'} key {done.active} in {path}: sealed"
-        f" {done.num_sealed:,} values again, {done.num_left:,} are left."
-    )
-    if done.unused:
-        _say(f"Only old backups need {', '.join(done.unused)}; keep them as long as those.")
+    for line in describe(done, path):
+        _say(line)
     if done.num_left:
         raise typer.Exit(EXIT_UNFINISHED)
 

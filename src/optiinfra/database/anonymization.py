@@ -1,9 +1,10 @@
 """A copy of a database without the people in it: for tests and for who helps with a fault.
 
-Every text that this program did not choose itself is replaced: e-mails, names, keys, free text and
-the strings within JSON. What is replaced depends on the value and a run key alone (HMAC-SHA-256),
-so that equal values stay equal, unique ones unique, and nobody without the key can try values. A
-column is kept only where it is named here: a new column of text is replaced until somebody decides.
+Every text that this program did not choose itself is replaced: e-mails, names, keys, free text, and
+strings and keys within JSON. What is replaced depends on the value and a run key alone
+(HMAC-SHA-256), so that equal values stay equal, unique ones unique, and nobody without the key can
+try values. A column of words is named here, and a word in it stays only where the program's own
+source has it (database/own_words.py); a new column of text is replaced altogether.
 
 Rows, ids, times and numbers stay. The chains of hashes over replaced texts do not hold any more.
 """
@@ -18,54 +19,47 @@ from psycopg import sql
 from sqlalchemy import Column, Enum, String, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
+from optiinfra.database.anonymizing_functions import FUNCTIONS, WORDS
 from optiinfra.database.contents import refuse_filtered
 from optiinfra.database.driver import connecting
 from optiinfra.database.models import Base
+from optiinfra.database.own_words import list_own_words
 from optiinfra.database.ownership import disable_triggers, enable_triggers
+from optiinfra.domain.errors import DatabaseError
 
 # Columns of text and JSON with words of this program's own, by name or as table.column.
-KEPT: Final = frozenset({
-    "agents.name", "agents.version", "agents.capabilities",
-    "agent_configs.config_key", "agent_configs.config_value", "agent_configs.description",
-    "agent_capabilities.capability_name", "agent_capabilities.capability_version",
-    "agent_capabilities.config", "agent_capabilities.description",
+OF_WORDS: Final = frozenset({
+    "agents.name", "agents.capabilities",
+    "agent_configs.config_key", "agent_configs.description",
+    "agent_capabilities.config", "agent_capabilities.description", "capability_name",
     "event_type", "recommendations.type", "step_name", "metric_name", "metric_unit", "unit",
-    "content_type", "model_version", "evidence_digest", "hash", "prev_hash", "key_id",
+    "content_type", "model_version",
     "table_name", "old_status", "new_status", "migration_findings.revision",
     "migration_findings.rule", "migration_findings.action",
 })  # fmt: skip
+VERSIONS: Final = frozenset({"agents.version", "capability_version"})
+KEYS: Final = frozenset({"customers.api_key"})
+SETTING: Final = "agent_configs.config_value"
 MIN_KEY_BYTES: Final = 16
 _BLOCK: Final = 64  # of SHA-256, for HMAC
-# A string within JSON that is an id, a time or a digest says nothing of anybody.
-_FUNCTIONS: Final = """
-CREATE FUNCTION pg_temp.token(value text) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT encode(sha256(decode(current_setting('optiinfra.outer_key'), 'hex')
-        || sha256(decode(current_setting('optiinfra.inner_key'), 'hex')
-        || convert_to(value, 'UTF8'))), 'hex') $$;
-CREATE FUNCTION pg_temp.replaced(value text, width int) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN value LIKE '%@%' AND width >= 40
-        THEN left(pg_temp.token(lower(value)), 20) || '@example.invalid'
-        ELSE left('x' || pg_temp.token(value), least(width, 21)) END $$;
-CREATE FUNCTION pg_temp.replaced_json(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN CASE jsonb_typeof(value)
-        WHEN 'string' THEN CASE
-            WHEN value #>> '{}' ~
-                '^([0-9a-f-]{36}|[0-9a-f]{64}|\\d{4}-\\d\\d-\\d\\d[T ][0-9:.Z+-]*)$' THEN value
-            ELSE to_jsonb(pg_temp.replaced(value #>> '{}', 255)) END
-        WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(e.key, pg_temp.replaced_json(e.value)),
-            '{}'::jsonb) FROM jsonb_each(value) e)
-        WHEN 'array' THEN (SELECT coalesce(jsonb_agg(pg_temp.replaced_json(e.value) ORDER BY e.nr),
-            '[]'::jsonb) FROM jsonb_array_elements(value) WITH ORDINALITY e(value, nr))
-        ELSE value END;
-END $$;
+# Whatever holds rows, with its columns: an unknown one may hold anything.
+_HELD: Final = """
+    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname, a.attname
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+      AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
+    UNION ALL SELECT 'large objects', '' WHERE EXISTS (
+        SELECT FROM pg_catalog.pg_largeobject_metadata)
 """
+_NOBODYS: Final = frozenset({"alembic_version"})
 
 
 def anonymize(url: str, *, run_key: bytes) -> dict[str, int]:
     """Replace what could name somebody, in one transaction; how many rows of each table changed.
 
-    Cannot be undone. The same key gives the same replacements in every database.
+    Cannot be undone. The same key gives the same replacements in every database. Raises
+    DatabaseError for a database that holds tables or columns which this program does not know.
     """
     if len(run_key) < MIN_KEY_BYTES:
         message = f"a run key of {len(run_key)} bytes can be guessed; {MIN_KEY_BYTES} are needed"
@@ -75,8 +69,12 @@ def anonymize(url: str, *, run_key: bytes) -> dict[str, int]:
     with connecting(url) as connection:
         connection.execute("SET LOCAL search_path = public")
         refuse_filtered(connection)
+        _refuse_unknown(connection)
         _set_key(connection, run_key)
-        connection.execute(_FUNCTIONS.encode())
+        connection.execute(FUNCTIONS.encode())
+        with connection.cursor() as cursor, cursor.copy(WORDS) as copy:
+            for word in list_own_words():
+                copy.write_row((word,))
         quiet = disable_triggers(connection, tables)
         for table in tables:
             counts[table.name] = _replace(connection, table)
@@ -85,15 +83,32 @@ def anonymize(url: str, *, run_key: bytes) -> dict[str, int]:
 
 
 def list_replaced(table: Table) -> list[Column[Any]]:
-    """The columns of a table that are replaced."""
+    """The columns of a table that are replaced, altogether or where they are no word of ours."""
     return [
         column
         for column in table.columns
         if isinstance(column.type, (String, JSONB))
         and not isinstance(column.type, Enum)
         and column.computed is None
-        and not {column.name, f"{table.name}.{column.name}"} & KEPT
     ]
+
+
+def _refuse_unknown(connection: psycopg.Connection) -> None:
+    known = {
+        (table.name, column.name)
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+    }
+    unknown = sorted(
+        f"{table}.{column}".rstrip(".")
+        for table, column in connection.execute(_HELD).fetchall()
+        if (table, column) not in known and table not in _NOBODYS
+    )
+    if unknown:
+        raise DatabaseError(
+            f"The database holds what OptiInfra does not know: {', '.join(unknown[:5])}.",
+            remedy="Nothing was changed. Drop it from the copy first: it may name anybody.",
+        )
 
 
 def _set_key(connection: psycopg.Connection, run_key: bytes) -> None:
@@ -121,12 +136,18 @@ def _replace(connection: psycopg.Connection, table: Table) -> int:
 
 def _make_value(column: Column[Any]) -> sql.Composable:
     name = sql.Identifier(column.name)
+    names = {column.name, f"{column.table.name}.{column.name}"}
+    keeps_words = sql.Literal(bool(names & OF_WORDS))
     if isinstance(column.type, JSONB):
-        return sql.SQL("pg_temp.replaced_json({})").format(name)
-    width = getattr(column.type, "length", None) or 255
-    if f"{column.table.name}.{column.name}" == "customers.api_key":
+        return sql.SQL("pg_temp.replaced_json({}, {})").format(name, keeps_words)
+    if names & KEYS:
         return sql.SQL("pg_temp.token({})").format(name)
-    return sql.SQL("pg_temp.replaced({}, {})").format(name, sql.Literal(width))
+    if names & VERSIONS:
+        return sql.SQL("pg_temp.replaced_version({})").format(name)
+    if SETTING in names:
+        return sql.SQL("pg_temp.replaced_setting({}, config_type::text, is_sensitive)").format(name)
+    width = sql.Literal(getattr(column.type, "length", None) or 255)
+    return sql.SQL("pg_temp.replaced({}, {}, {})").format(name, width, keeps_words)
 
 
 def _is_filled(column: Column[Any]) -> sql.Composable:

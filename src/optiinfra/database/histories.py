@@ -12,6 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from optiinfra.database.address import get_name
+from optiinfra.database.engine import make_engine
+from optiinfra.database.failures import translated
+
 MAX_FOUND: Final = 1_000
 _BROKEN: Final = text("""
     WITH chain AS (
@@ -61,3 +65,10 @@ def find_broken_histories(connection: Connection, *, limit: int = MAX_FOUND) -> 
     """Executions whose history is broken, at most 1,000; empty when all are whole."""
     rows = connection.execute(_BROKEN, {"limit": min(limit, MAX_FOUND)})
     return [BrokenHistory(execution_id, what) for execution_id, what in rows]
+
+
+def find_all(url: str) -> list[BrokenHistory]:
+    """The same for the database of that URL, on a connection of its own."""
+    engine = make_engine(url, is_pooled=False)
+    with translated(get_name(engine.url)), engine.connect() as connection:
+        return find_broken_histories(connection)

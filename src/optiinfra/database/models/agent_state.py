@@ -10,11 +10,13 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
+    PrimaryKeyConstraint,
     String,
     Text,
     UniqueConstraint,
     false,
     func,
+    text,
     true,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -143,7 +145,9 @@ class AgentCapability(IdMixin, TimestampMixin, Base):
     config: Mapped[JsonObject | None] = mapped_column(default=dict, server_default=EMPTY_OBJECT)
     description: Mapped[str | None] = mapped_column(Text)
     traffic_ratio: Mapped[float] = mapped_column(
-        default=1.0, server_default="1", doc="of the enabled versions of this capability, sum 1"
+        default=1.0,
+        server_default=text("1"),
+        doc="of the enabled versions of this capability, sum 1",
     )
 
     agent: Mapped[Agent] = relationship(back_populates="capability_details")
@@ -154,6 +158,7 @@ class AgentMetric(IdMixin, Base):
 
     __tablename__ = "agent_metrics"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "recorded_at"),
         CheckConstraint(finite("metric_value"), name="check_metric_value"),
         CheckConstraint("metric_type <> 'counter' OR metric_value >= 0", name="check_counter"),
         Index("ix_agent_metrics_name_time", "agent_id", "metric_name", "recorded_at"),

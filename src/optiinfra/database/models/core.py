@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Numeric,
+    PrimaryKeyConstraint,
     String,
     Text,
     UniqueConstraint,
@@ -129,8 +130,7 @@ class Customer(IdMixin, TimestampMixin, Base):
     @property
     def api_key(self) -> str:
         """Nobody can read it; whoever made the key showed it once."""
-        message = "api_key is written and never read; api_key_digest and api_key_prefix are kept"
-        raise AttributeError(message)
+        raise AttributeError("api_key is written and never read; its digest and prefix are kept")
 
     @api_key.setter
     def api_key(self, key: str) -> None:
@@ -210,13 +210,13 @@ class Event(IdMixin, Base):
 
     __tablename__ = "events"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "created_at"),
         Index("ix_events_customer_time", "customer_id", "created_at", "id"),
         Index("idx_event_agent", "agent_id"),
         Index("idx_event_type", "event_type"),
         Index("idx_event_severity", "severity"),
         Index("idx_event_created", "created_at"),
     )
-
     __mapper_args__ = ONE_ID
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))

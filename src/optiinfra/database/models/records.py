@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -104,3 +105,8 @@ class MigrationFinding(Base):
     action: Mapped[str] = mapped_column(String(20))
     row_before: Mapped[JsonObject]
     found_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    customer_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("customers.id", ondelete="CASCADE"),
+        index=True,
+        doc="whose row it was; NULL: shared by all, or not known",
+    )

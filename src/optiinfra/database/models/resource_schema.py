@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    PrimaryKeyConstraint,
     String,
     false,
     text,
@@ -41,6 +42,7 @@ class ResourceMetric(IdMixin, CreatedMixin, Base):
 
     __tablename__ = "resource_metrics"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "timestamp"),
         CheckConstraint(finite("metric_value"), name="check_metric_value"),
         Index("ix_resource_metrics_customer_time", "customer_id", "timestamp", "id"),
         Index("ix_resource_metrics_name_time", "agent_id", "metric_name", "timestamp"),

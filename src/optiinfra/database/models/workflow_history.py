@@ -89,7 +89,7 @@ class WorkflowExecution(IdMixin, TimestampMixin, Base):
     lease_owner: Mapped[str | None] = mapped_column(String(255), doc="the worker that runs it")
     lease_expires_at: Mapped[datetime | None]
     fence: Mapped[int] = mapped_column(
-        BigInteger, default=0, server_default="0", doc="grows with each lease"
+        BigInteger, default=0, server_default=text("0"), doc="grows with each lease"
     )
     version: Mapped[int] = mapped_column(
         default=0, server_default="0", doc="grows with each change of status"
