@@ -13,7 +13,7 @@ from optiinfra.domain.gpu_catalogue import (
 
 
 def test_names_are_unique_and_found_by_themselves() -> None:
-    assert len({gpu.name for gpu in GPUS}) == len(GPUS) == 17
+    assert len({gpu.name for gpu in GPUS}) == len(GPUS) == 19
     for gpu in GPUS:
         assert get_gpu(gpu.name) is gpu
         assert get_gpu(gpu.name.lower()) is gpu
