@@ -4,12 +4,12 @@ import pytest
 
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.gpu_catalogue import (
-    GPUS,
     find_gpu,
     get_gpu,
     get_nearest_gpu,
     list_close_gpu_names,
 )
+from optiinfra.domain.gpu_datasheets import GPUS
 
 
 def test_names_are_unique_and_found_by_themselves() -> None:

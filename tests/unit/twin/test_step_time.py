@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.factories.fleet import make_architecture, make_arguments, make_gpu
 
 from optiinfra.domain.architecture_catalogue import ARCHITECTURES
-from optiinfra.domain.gpu_catalogue import GPUS
+from optiinfra.domain.gpu_datasheets import GPUS
 from optiinfra.twin.performance.precision import get_weight_bytes
 from optiinfra.twin.step_time import (
     build_step_time_model,
