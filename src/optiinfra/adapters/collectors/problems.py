@@ -1,0 +1,19 @@
+"""Why single samples, or a whole target, could not be used. Counted, never guessed around."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ReadingProblem(StrEnum):
+    """What was wrong with samples that were left out; the rest of their page was used."""
+
+    NOT_FINITE = "not_finite"  # NaN or infinity
+    TIMESTAMP_AHEAD = "timestamp_ahead"  # more than five minutes in the future, or no instant
+    TIMESTAMP_OLD = "timestamp_old"  # more than an hour in the past
+    DUPLICATE_SERIES = "duplicate_series"  # named before on the same page; the first one counts
+    COUNTER_NEGATIVE = "counter_negative"
+    COUNTER_RESET = "counter_reset"  # fell: counted from zero again
+    BUCKETS_INCOMPLETE = "buckets_incomplete"  # no bucket +Inf: no quantiles
+    BUCKET_DECREASES = "bucket_decreases"  # less at or below a higher edge: no quantiles
+    UNKNOWN_SOURCE = "unknown_source"  # a page without a single name that is known
