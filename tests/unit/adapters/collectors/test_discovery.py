@@ -94,7 +94,7 @@ def test_an_own_file(tmp_path: Path) -> None:
     ("content", "word"),
     [
         ({"targets": [{"uri": "http://h/"}]}, "targets"),
-        ({"tragets": []}, "tragets"),
+        ({"aims": []}, "aims"),
         ({"allow_networks": ["10.0.0.1/8"]}, "10.0.0.1/8"),
         ({"customer_id": "me"}, "customer_id"),
         ({"targets": [{"url": "http://h/"}, {"url": "http://h/"}]}, "called http://h/"),
