@@ -7,6 +7,7 @@ and the outside met by the pure core.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from optiinfra.domain.trace import Trace
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from optiinfra.adapters.collectors.watching import Round, WatchRequest
     from optiinfra.adapters.price_book import PriceBook
     from optiinfra.adapters.traces.generation import GeneratedTrace, TraceRequest
     from optiinfra.database.engine import Database
@@ -200,6 +202,13 @@ def generate_trace(request: TraceRequest) -> GeneratedTrace:
     from optiinfra.adapters.traces.generation import generate_trace as generate
 
     return generate(request)
+
+
+def watch_targets(request: WatchRequest) -> Iterator[Round]:
+    """What the targets of a file say, round by round; InputError where the file cannot be used."""
+    from optiinfra.adapters.collectors.watching import watch_in_turn
+
+    return watch_in_turn(request, time.time_ns)
 
 
 def _compute(
