@@ -22,6 +22,12 @@ from optiinfra.database.models.core import (
     Optimization,
     Recommendation,
 )
+from optiinfra.database.models.event_bus import (
+    EventClaim,
+    EventGroup,
+    LoggedEvent,
+    OutboxEvent,
+)
 from optiinfra.database.models.records import (
     AuditEntry,
     CapabilitySplit,
@@ -85,11 +91,15 @@ __all__ = [
     "CustomerPlan",
     "CustomerStatus",
     "Event",
+    "EventClaim",
+    "EventGroup",
     "EventSeverity",
+    "LoggedEvent",
     "MetricType",
     "MigrationFinding",
     "Optimization",
     "OptimizationStatus",
+    "OutboxEvent",
     "QualityBaseline",
     "QualityMetric",
     "QualityRegression",
