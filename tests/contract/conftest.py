@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import pytest
@@ -19,9 +20,14 @@ from tests.fixtures_database import (
 from tests.fixtures_redis import redis_server, redis_url
 
 from optiinfra.adapters.redis_bus import RedisEventBus
+from optiinfra.adapters.redis_cache import RedisCache, RedisRateLimiter
+from optiinfra.database.cache import PostgresCache
 from optiinfra.database.engine import Database
 from optiinfra.database.event_bus import PostgresEventBus
+from optiinfra.database.rate_limiter import PostgresRateLimiter
+from optiinfra.ports.cache import Cache
 from optiinfra.ports.event_bus import EventBus
+from optiinfra.ports.rate_limiter import RateLimiter
 
 __all__ = [
     "database",
@@ -34,26 +40,40 @@ __all__ = [
     "redis_url",
     "session",
 ]
-BUSES: dict[str, tuple[str, Callable[[str], EventBus]]] = {
-    "postgres": ("fresh_url", PostgresEventBus),
-    "redis": ("redis_url", RedisEventBus),
-}
+URLS = {"postgres": "fresh_url", "redis": "redis_url"}
+STORES = sorted(URLS)
 
 
-@pytest.fixture(params=sorted(BUSES))
-def make_bus(request: pytest.FixtureRequest) -> Iterator[Callable[[], EventBus]]:
-    """Opens the bus of this test once more, as another process would."""
-    fixture, kind = BUSES[request.param]
-    url = request.getfixturevalue(fixture)
-    opened: list[EventBus] = []
+class Closing(Protocol):
+    def close(self) -> None: ...
 
-    def open_once_more() -> EventBus:
-        opened.append(kind(url))
+
+T = TypeVar("T", bound=Closing)
+
+
+def opening(
+    request: pytest.FixtureRequest, kinds: dict[str, Callable[[str], T]]
+) -> Iterator[Callable[[], T]]:
+    """Yields what opens the store of this test once more, as another process would."""
+    url = request.getfixturevalue(URLS[request.param])
+    opened: list[T] = []
+
+    def open_once_more() -> T:
+        opened.append(kinds[request.param](url))
         return opened[-1]
 
     yield open_once_more
-    for bus in opened:
-        bus.close()
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(params=STORES)
+def make_bus(request: pytest.FixtureRequest) -> Iterator[Callable[[], EventBus]]:
+    kinds: dict[str, Callable[[str], EventBus]] = {
+        "postgres": PostgresEventBus,
+        "redis": RedisEventBus,
+    }
+    yield from opening(request, kinds)
 
 
 @pytest.fixture
@@ -62,11 +82,38 @@ def bus(make_bus: Callable[[], EventBus]) -> EventBus:
     return make_bus()
 
 
+@pytest.fixture(params=STORES)
+def make_cache(request: pytest.FixtureRequest) -> Iterator[Callable[[], Cache]]:
+    kinds: dict[str, Callable[[str], Cache]] = {"postgres": PostgresCache, "redis": RedisCache}
+    yield from opening(request, kinds)
+
+
+@pytest.fixture
+def cache(make_cache: Callable[[], Cache]) -> Cache:
+    """An empty cache."""
+    return make_cache()
+
+
+@pytest.fixture(params=STORES)
+def make_limiter(request: pytest.FixtureRequest) -> Iterator[Callable[[], RateLimiter]]:
+    kinds: dict[str, Callable[[str], RateLimiter]] = {
+        "postgres": PostgresRateLimiter,
+        "redis": RedisRateLimiter,
+    }
+    yield from opening(request, kinds)
+
+
+@pytest.fixture
+def limiter(make_limiter: Callable[[], RateLimiter]) -> RateLimiter:
+    """A rate limiter all of whose buckets are full."""
+    return make_limiter()
+
+
 @pytest.fixture
 def customer_ids(request: pytest.FixtureRequest) -> tuple[UUID, UUID]:
     """Two customers; where the bus is PostgreSQL, they are in its database."""
     ids = (UUID(int=1), UUID(int=2))
-    if request.node.callspec.params.get("make_bus") == "postgres":
+    if "postgres" in request.node.callspec.params.values():
         with (
             Database(request.getfixturevalue("fresh_url")) as database,
             database.transaction() as session,

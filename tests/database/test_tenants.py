@@ -49,7 +49,8 @@ from optiinfra.domain.errors import NotFoundError
 
 HIDDEN = {
     "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
-    "capability_splits", "event_groups", "event_claims",
+    "capability_splits", "event_groups", "event_claims", "cache_entries",
+    "rate_buckets",
 }  # fmt: skip
 TENANT_TABLES = sorted(set(Base.metadata.tables) - HIDDEN)
 

@@ -1,4 +1,4 @@
-"""Rows of the event bus."""
+"""Rows of the event bus, and of what processes share beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 from tests.factories.core import NOW, add
 
-from optiinfra.database.models import Customer, EventClaim, EventGroup, LoggedEvent, OutboxEvent
+from optiinfra.database.models import (
+    CacheEntry,
+    Customer,
+    EventClaim,
+    EventGroup,
+    LoggedEvent,
+    OutboxEvent,
+    RateBucket,
+)
 
 
 def make_outbox_event(session: Session, customer: Customer, **overrides: Any) -> OutboxEvent:
@@ -44,3 +52,9 @@ def make_claim(session: Session, **overrides: Any) -> EventClaim:
         "claimed_at": NOW,
     }
     return add(session, EventClaim(**values | overrides))
+
+
+def make_forgettable(session: Session) -> None:
+    """An entry of the cache, and a bucket."""
+    add(session, CacheEntry(key=f"/{uuid4().hex}", value=b"v", expires_at=NOW))
+    add(session, RateBucket(key=uuid4().hex, full_at_us=1))

@@ -18,10 +18,11 @@ _SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 _CHECK: Final = "Check that the server runs and can be reached from here."
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, is_text: bool = True) -> Redis:
     """A client of that server, which connects when first used. StoreError for a URL it cannot use.
 
-    redis://, rediss:// and unix:// are taken, and valkey:// for redis://.
+    redis://, rediss:// and unix:// are taken, and valkey:// for redis://. What comes back is text,
+    or bytes unless `is_text`.
     """
     try:
         from redis import Redis
@@ -39,7 +40,7 @@ def connect(url: str) -> Redis:
     try:
         return Redis.from_url(
             url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-            decode_responses=True,
+            decode_responses=is_text,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             max_connections=MAX_CONNECTIONS,

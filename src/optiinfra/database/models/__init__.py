@@ -28,6 +28,7 @@ from optiinfra.database.models.event_bus import (
     LoggedEvent,
     OutboxEvent,
 )
+from optiinfra.database.models.forgettable import CacheEntry, RateBucket
 from optiinfra.database.models.records import (
     AuditEntry,
     CapabilitySplit,
@@ -85,6 +86,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BaselineType",
+    "CacheEntry",
     "CapabilitySplit",
     "ConfigType",
     "Customer",
@@ -103,6 +105,7 @@ __all__ = [
     "QualityBaseline",
     "QualityMetric",
     "QualityRegression",
+    "RateBucket",
     "Recommendation",
     "RecommendationPriority",
     "RecommendationStatus",
