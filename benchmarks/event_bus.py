@@ -162,7 +162,7 @@ def measure_unpaced(store: str, url: str, num: int) -> tuple[float, float]:
 
 
 def measure_plain(url: str, num: int) -> float:
-    """Rows a second of plain INSERTs, a commit a batch of 500."""
+    """Rows a second of plain statements, a commit a batch of 500."""
     rows = [make_envelope(number) for number in range(500)]
     values = [[r.id for r in rows], ["measured"] * 500, [r.encode() for r in rows], [AT] * 500]
     with connecting(url) as connection:
@@ -289,7 +289,7 @@ def measure(store: str, options: argparse.Namespace) -> None:
         print(f"{store}, unpaced: {published:,.0f} published/s, {claimed:,.0f} done/s")
         if plain:
             ratio = published / statistics.median(plain)
-            print(f"{store}: publishing at {ratio:.2f} of plain INSERTs")
+            print(f"{store}: publishing at {ratio:.2f} of plain statements")
         if options.kills:
             start_group(store, url)
             found = measure_kills(store, url, options.kills, folder)
