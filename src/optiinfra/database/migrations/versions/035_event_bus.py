@@ -6,13 +6,16 @@ to the log by one session at a time, and numbered there. The statistics of the o
 are of no use to anybody, their dead rows are in everybody's way: they are vacuumed early.
 """
 
-from optiinfra.database.migrations.operations import execute_all, refuse_loss
+from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
 revision = "035_event_bus"
 down_revision = "034_findings_of_customers"
 branch_labels = None
 depends_on = None
 
+LOSSES = (
+    Loss("SELECT FROM event_outbox UNION ALL SELECT FROM event_log", "the events of the bus"),
+)
 APP, WORKER = "optiinfra_app", "optiinfra_worker"
 TENANT = "customer_id = current_setting('optiinfra.customer_id')::uuid"
 OF_TENANTS = ("event_outbox", "event_log")
@@ -77,9 +80,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss(
-        "SELECT FROM event_outbox UNION ALL SELECT FROM event_log", what="the events of the bus"
-    )
+    refuse_losses(LOSSES)
     execute_all(
         tuple(
             f"DROP TABLE {table}"
