@@ -78,6 +78,7 @@ CHECKS: dict[str, Examples] = {
         ("metric_type = 'counter', metric_value = -1",),
     ),
     "agent_states.check_error_count": count("error_count"),
+    "event_claims.check_claim_attempts": each("attempts", (1, 5), (0, -1)),
     "migration_findings.check_finding_action": each(
         "action", ("'mended'", "'quarantined'"), ("'deleted'", "''")
     ),

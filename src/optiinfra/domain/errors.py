@@ -10,6 +10,7 @@
     │   ├── ConstraintError   a value that a column or a constraint refuses
     │   │   └── TimeOutsideError  a time for which there is no partition
     │   └── KeyMissingError   a value is encrypted with a key that is not there
+    ├── StoreError            Redis, Qdrant or ClickHouse is away, or refuses (exit 2)
     └── DisagreementError     prediction and measurement disagree (exit 4)
 
 An error carries what failed, where, and what to do, as fields; `str()` makes one paragraph of them.
@@ -114,6 +115,12 @@ class TimeOutsideError(ConstraintError):
 
 class KeyMissingError(DatabaseError):
     """A value is encrypted with a key that is not there, or was changed where it lies."""
+
+
+class StoreError(OptiInfraError):
+    """A store beside PostgreSQL cannot be reached, lacks its library, or refused."""
+
+    exit_code = 2
 
 
 class DisagreementError(OptiInfraError):

@@ -28,6 +28,7 @@ EMPTY_LIST = text("'[]'::jsonb")
 
 # Marks of a column, for whoever reads the models (its `info`).
 SENSITIVE = "is_sensitive"  # nobody may see what it holds
+IN_TRANSIT = "is_in_transit"  # of a table: on its way, not the record; moves with no customer
 FORM = "form"  # a condition on its text, and what a text that fails it is not
 
 # Partitioned tables have (id, time) as their key; a row is known by its id all the same.
