@@ -63,7 +63,7 @@ clean: ## remove what the targets made, but for .venv
 lock: $(READY) ## pin every dependency again, with hashes and without a registry's address
 	$(BIN)/uv lock --quiet --upgrade --python $(PY)
 	@{ echo "# Every dependency, pinned with its hashes. Made by \`make lock\`, never by hand."; \
-	   $(BIN)/uv export --quiet --frozen --format requirements-txt --no-emit-project --all-groups --no-header; } > $(VENV)/requirements.new
+	   $(BIN)/uv export --quiet --frozen --format requirements-txt --no-emit-project --all-extras --all-groups --no-header; } > $(VENV)/requirements.new
 	@mv $(VENV)/requirements.new requirements.txt
 	@rm -f uv.lock
 	@{ echo "# The installer alone, for \`make setup\`; same pin as in requirements.txt."; \

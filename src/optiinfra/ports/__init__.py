@@ -1,0 +1,1 @@
+"""Protocols that have two or more implementations."""
