@@ -12,7 +12,7 @@ export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check format lint types architecture dependencies spelling coverage \
-	docs bench lock clean
+	docs bench lock clean verify
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ coverage: $(READY) ## run the tests and report branch coverage
 
 docs: $(READY) ## build the documentation into site/, strictly
 	$(PY) -m mkdocs build --strict --quiet
+
+verify: $(READY) ## write to every store and read it back, starting the embedded ones where none run
+	$(BIN)/optiinfra verify --start
 
 bench: $(READY) ## measure the figures that the README states
 	@set -e; for path in benchmarks/[a-z]*.py; do name=$${path##*/}; echo "== $${name%.py}"; $(PY) -m benchmarks.$${name%.py}; done

@@ -18,6 +18,7 @@ from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
+from optiinfra.cli.stores import down, up, verify
 from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
@@ -38,6 +39,9 @@ app.command()(analyze)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
 app.command("generate-trace")(generate_trace)
+app.command()(up)
+app.command()(down)
+app.command()(verify)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001  typer calls it with the flag's value

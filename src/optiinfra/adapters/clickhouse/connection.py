@@ -60,7 +60,6 @@ def connect(url: str) -> Client:
                 connect_timeout=CONNECT_TIMEOUT_S,
                 send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
                 autogenerate_session_id=False,  # or two threads could not share the client
-                form_encode_query_params=True,
             )
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
         client.database = database
