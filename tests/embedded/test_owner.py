@@ -88,7 +88,7 @@ def write_and_count(state: OwnerState, home: Path, number: int) -> list[int]:
         clickhouse = int(store.client.query("SELECT uniqExact(n) FROM t").result_rows[0][0])
     with redis.Redis.from_url(state.redis_url) as client:
         client.sadd("t", number)
-        valkey = int(client.scard("t"))  # type: ignore[arg-type]
+        valkey = int(client.scard("t"))
     with running(home / "postgres") as url:
         address = url.replace("postgresql+psycopg", "postgresql")
         with psycopg.connect(address) as connection:

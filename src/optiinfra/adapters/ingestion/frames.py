@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MAGIC = b"OIF1"
+MAGIC = b"ROW1"
 _HEADER = struct.Struct(
     "<4sIIQ16s"
 )  # magic, CRC-32 of the rest and the payload, rows, bytes, token
