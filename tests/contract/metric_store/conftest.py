@@ -1,4 +1,4 @@
-"""Implementations that the contract suites run against."""
+"""Implementations that the suite of the metric store runs against."""
 
 from __future__ import annotations
 
