@@ -88,7 +88,12 @@ def open_metric_writer(settings: Settings, *, name: str) -> Iterator[BufferedWri
 
 def verify_stores(settings: Settings) -> list[StoreHealth]:
     """Every store, after a real write and a real read of it."""
-    return [_verify_postgres(settings), _verify_clickhouse(settings), _verify_redis(settings)]
+    return [
+        _verify_postgres(settings),
+        _verify_clickhouse(settings),
+        _verify_qdrant(settings),
+        _verify_redis(settings),
+    ]
 
 
 def _verify_postgres(settings: Settings) -> StoreHealth:
@@ -108,6 +113,15 @@ def _verify_clickhouse(settings: Settings) -> StoreHealth:
     from optiinfra.adapters.clickhouse.probe import probe
 
     return _verify(settings, "ClickHouse", "clickhouse_url", probe)
+
+
+def _verify_qdrant(settings: Settings) -> StoreHealth:
+    from optiinfra.adapters.qdrant_probe import probe
+
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if settings.qdrant_url is None:
+        key = _find_address(settings, "qdrant_api_key")
+    return _verify(settings, "Qdrant", "qdrant_url", lambda url: probe(url, api_key=key))
 
 
 def _verify_redis(settings: Settings) -> StoreHealth:

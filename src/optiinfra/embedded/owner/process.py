@@ -32,7 +32,10 @@ from optiinfra.embedded.owner_state import (
 )
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import uvicorn
+    from starlette.routing import BaseRoute
 
     from optiinfra.embedded.owner.clickhouse_api import ClickHouseAPI
 
@@ -60,21 +63,21 @@ class Owner:
     def run(self) -> None:
         """Run until told to end. Raises OptiInfraError where something cannot be started."""
         with ExitStack() as stack:
+            signal.signal(signal.SIGTERM, _end)  # while it starts: what was started is stopped
             stack.callback(os.close, take_lock(self.places))
             self.places.state.unlink(missing_ok=True)
             password = self.places.get_password()
             self._start_postgres(stack)
             api = self._open_clickhouse(stack)
+            routes = self._open_qdrant(stack)
             self._start_valkey(stack, password)
             listener = stack.enter_context(self._listen())
-            server = _make_server(api, password)
+            server = _make_server(api, routes, password)
             stop = lambda *_about: setattr(server, "should_exit", True)  # noqa: E731
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)  # uvicorn raises it again when it has ended
             stack.callback(self.places.state.unlink, missing_ok=True)
-            write_owner_state(
-                self.places, self._describe(listener.getsockname()[1], password, api is not None)
-            )
+            write_owner_state(self.places, self._describe(listener.getsockname()[1], password))
             watch = threading.Thread(target=self._watch, name="owner-watch", daemon=True)
             watch.start()
             stack.callback(watch.join, 30.0)
@@ -108,6 +111,18 @@ class Owner:
         stack.enter_context(engine)
         return ClickHouseAPI(engine, scratch=scratch)
 
+    def _open_qdrant(self, stack: ExitStack) -> list[BaseRoute]:
+        try:
+            from optiinfra.embedded.owner.qdrant_api import QdrantAPI
+            from optiinfra.embedded.owner.qdrant_collections import Collections
+        except ImportError:
+            missing = PackageMissingError("qdrant-edge-py", purpose="The embedded Qdrant")
+            self._reasons["Qdrant"] = str(missing)
+            return []
+        collections = Collections(self.places.data_dir / "qdrant")
+        stack.callback(collections.close)
+        return QdrantAPI(collections).list_routes()
+
     def _start_valkey(self, stack: ExitStack, password: str) -> None:
         program = find_program()
         if program is None:
@@ -130,15 +145,18 @@ class Owner:
         note.write_text(str(listener.getsockname()[1]), encoding="ascii")
         return listener
 
-    def _describe(self, port: int, password: str, has_clickhouse: bool) -> OwnerState:  # noqa: FBT001
-        address = f"http://{USER}:{password}@127.0.0.1:{port}/optiinfra"
+    def _describe(self, port: int, password: str) -> OwnerState:
+        address = f"127.0.0.1:{port}"
+        has_qdrant = "Qdrant" not in self._reasons
         return OwnerState(
             pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             port=port,
-            clickhouse_url=address if has_clickhouse else None,
-            qdrant_url=None,
-            qdrant_api_key=None,
+            clickhouse_url=f"http://{USER}:{password}@{address}/optiinfra"
+            if "ClickHouse" not in self._reasons
+            else None,
+            qdrant_url=f"http://{address}/qdrant" if has_qdrant else None,
+            qdrant_api_key=password if has_qdrant else None,
             redis_url=self._valkey.url if self._valkey else None,
             reasons=dict(self._reasons),
         )
@@ -179,13 +197,19 @@ def make_conflict(data_dir: Path, pid: int) -> ConflictError:
     )
 
 
-def _make_server(api: ClickHouseAPI | None, password: str) -> uvicorn.Server:
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _make_server(
+    api: ClickHouseAPI | None, routes: list[BaseRoute], password: str
+) -> uvicorn.Server:
     import uvicorn
 
     from optiinfra.embedded.owner.http_api import make_app
 
     config = uvicorn.Config(
-        make_app(password=password, clickhouse=api),
+        make_app(password=password, clickhouse=api, routes=routes),
         log_level="warning",
         access_log=False,  # addresses may hold passwords
         lifespan="off",
