@@ -19,6 +19,8 @@ from optiinfra.embedded.owner.request_body import BodyError, make_decompressor, 
 from optiinfra.embedded.owner.starting import start_owner, stop_owner
 from optiinfra.embedded.owner_state import OwnerPlaces, OwnerState
 
+pytestmark = pytest.mark.timeout(300)  # the first test starts the owner
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

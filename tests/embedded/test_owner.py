@@ -13,9 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.architecture.repository import ROOT
+from tests.ingestion.sinks import make_batch
 
 from optiinfra.adapters.clickhouse import open_store
 from optiinfra.adapters.clickhouse.probe import probe as probe_clickhouse
+from optiinfra.adapters.ingestion import BufferedWriter, IngestionLimits
 from optiinfra.adapters.redis_probe import probe as probe_redis
 from optiinfra.database.probe import probe as probe_postgres
 from optiinfra.domain.errors import ConflictError, StoreAwayError
@@ -28,8 +30,8 @@ from optiinfra.embedded.owner_state import (
 )
 from optiinfra.embedded.postgres import running
 
-DEADLINE_S = 60.0
-pytestmark = pytest.mark.timeout(300)
+DEADLINE_S = 120.0
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -149,6 +151,36 @@ def test_killed_stores_are_started_again(home: Path) -> None:
         wait_until(answers)
     assert read_owner_state(home).pid == state.pid
     assert write_and_count(state, home, 2) == [2, 2, 2]
+
+
+def test_what_is_written_while_the_owner_is_away_arrives_once(home: Path) -> None:
+    """Batches are appended all the time; the owner is killed twice, amid inserts too."""
+    state = start_owner(home, has_postgres=False)
+    limits = IngestionLimits(max_rows=500, max_age_s=0.05, first_backoff_s=0.05, max_backoff_s=0.2)
+    with open_store(str(state.clickhouse_url), is_migrated=False) as store:
+        store.migrate()
+        with BufferedWriter(store, home / "ingestion", limits=limits) as writer:
+            number = 0
+            for _ in range(2):
+                for _ in range(60):
+                    writer.append(make_batch(100 * number, 100))
+                    number += 1
+                kill(state.pid)
+                for _ in range(20):
+                    writer.append(make_batch(100 * number, 100))
+                    number += 1
+                wait_until(lambda: find_owner_pid(home) is None)
+                state = start_owner(home, has_postgres=False)
+            assert writer.flush(timeout_s=60), writer.get_state()
+            assert writer.get_state().num_refused_rows == 0
+        size = 100 * number
+        sums = [size, size * (size - 1) // 2]
+        for sql in (
+            "SELECT count(), toInt64(sum(value)) FROM metric_samples_ts",
+            "SELECT sum(num_rows), toInt64(sum(value_sum)) FROM metric_samples_hourly",
+            "SELECT sum(num_rows), toInt64(sum(value_sum)) FROM metric_samples_daily",
+        ):
+            assert [int(n) for n in store.client.query(sql).result_rows[0]] == sums, sql
 
 
 def test_of_many_that_start_at_once_one_owns(home: Path) -> None:

@@ -20,6 +20,7 @@ from optiinfra.embedded.owner_state import OwnerState
 
 NAME = "outcomes"
 OURS, THEIRS = "customer-a", "customer-b"
+pytestmark = pytest.mark.timeout(300)  # the first test starts the owner
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.architecture.repository import ROOT
 from optiinfra.embedded.owner.starting import stop_left_postgres, stop_owner
 from optiinfra.embedded.owner_state import find_owner_pid
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

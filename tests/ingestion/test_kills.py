@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.architecture.repository import ROOT
 from tests.ingestion.appending import SIZE
 
-NUM_KILLS = 4
+NUM_KILLS = 3
+MAX_BATCHES = 120  # before a kill
+pytestmark = pytest.mark.timeout(600)  # four processes load the engine, on a busy machine slowly
 READER = """
 import sys
 from optiinfra.adapters.clickhouse import open_store
@@ -54,7 +57,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     for _ in range(NUM_KILLS):
         # The batch after the last acknowledged one may have been kept; it is sent again, as a
         # collector would, and its token tells.
-        last = run_until_killed(tmp_path, last + 1, int(rng.integers(1, 300)))
+        last = run_until_killed(tmp_path, last + 1, int(rng.integers(1, MAX_BATCHES)))
     done = subprocess.run(
         [sys.executable, "-c", READER, str(tmp_path)],
         capture_output=True,

@@ -16,6 +16,7 @@ def probe(url: str) -> str:
     word = secrets.token_hex(8)
     engine = make_engine(url, is_pooled=False)
     with translated("PostgreSQL"), engine.connect() as connection:
+        connection.execute(text("SET LOCAL synchronous_commit = on"))  # whatever the server has
         connection.execute(text("CREATE TEMPORARY TABLE probe (word text) ON COMMIT DROP"))
         connection.execute(text("INSERT INTO probe VALUES (:word)"), {"word": word})
         found = connection.scalar(text("SELECT word FROM probe"))

@@ -19,6 +19,7 @@ from optiinfra.domain.metric_tables import SCHEMAS, ColumnKind, MetricRows, Metr
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
 DAY_MS = round(DAY.timestamp() * 1000)
 HOUR_MS = 3_600_000
+pytestmark = pytest.mark.timeout(300)  # the first test of each store starts it
 
 
 def draw_rows(
