@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the end, how many tests had no real data to read."""
+    """Say loudly, at the end, which tests had no real data to read and which no server."""
+    _tell_missing_servers(terminalreporter)
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
@@ -68,3 +69,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for report in skipped:
         terminalreporter.write_line(f"  {report.nodeid}")
+
+
+def _tell_missing_servers(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "system_servers" in getattr(report, "keywords", {})
+    ]
+    if skipped:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_sep("!", "NOT TESTED ON SERVERS OF THE SYSTEM", **loud)
+        for report in skipped:
+            terminalreporter.write_line(f"  {report.nodeid}: {report.longrepr[-1]}", **loud)

@@ -19,6 +19,7 @@ from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.scrape import scrape
+from optiinfra.cli.stores import down, up, verify
 from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
@@ -40,6 +41,9 @@ app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
 app.command("generate-trace")(generate_trace)
 app.command()(scrape)
+app.command()(up)
+app.command()(down)
+app.command()(verify)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001  typer calls it with the flag's value
