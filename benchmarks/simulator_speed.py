@@ -4,10 +4,10 @@
 
 Llama-3.1-8B on one H100 at 70 % of its sustainable rate (TTFT 1 s, TPOT 30 ms, 95 %) under a
 generated conversation; all outputs on: per-request times, gaps between tokens, preemptions, a
-series of one a second, distributions, attainment, occupancies, histograms. The same with block hashes: 200
-system prompts of 1,024 tokens, drawn like Zipf. CPU time of the process and of its children;
-compilation is apart. Jumping and walking alternate, so a change of the machine's speed meets both
-alike.
+series of one a second, distributions, attainment, occupancies, histograms. The same with block
+hashes: 200 system prompts of 1,024 tokens, drawn like Zipf. CPU time of the process and of its
+children; compilation is apart. Jumping and walking alternate, so a change of the machine's speed
+meets both alike.
 """
 
 from __future__ import annotations
