@@ -32,9 +32,20 @@ def real_data_dir() -> Path:
     return folder
 
 
+def _drop_stale_machine_code() -> None:
+    """Compiled functions are kept beside the source, and not renewed when one they call changes."""
+    folder = Path(__file__).parent.parent / "src" / "optiinfra" / "twin"
+    newest = max(path.stat().st_mtime for path in folder.rglob("*.py"))
+    kept = [path for suffix in ("nbi", "nbc") for path in folder.rglob(f"*.{suffix}")]
+    if any(path.stat().st_mtime < newest for path in kept):
+        for path in kept:
+            path.unlink(missing_ok=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a folder of real samples that is named but is not there."""
     del config
+    _drop_stale_machine_code()
     folder = _find_data_dir()
     if folder is not None and not folder.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE} names {folder}, which is not a folder")

@@ -12,7 +12,7 @@ from tests.factories.fleet import make_step_time_model
 from tests.twin.small_workloads import Workload, draw_workload, make_llama_model, run_compiled
 
 from optiinfra.twin.compiled_step import step_s
-from optiinfra.twin.engine_simulator import (
+from optiinfra.twin.engine_state import (
     STAT_BLOCKS_MAX,
     STAT_BUSY_S,
     STAT_END_S,

@@ -54,6 +54,7 @@ class Service:
     batch_occupancy_ratio_mean: float  # num_running over max_num_seqs
     busy_ratio: float  # share of time a replica has work
     num_preemptions: int
+    is_unstable: bool = False  # the queue grew as long as requests came: more load than capacity
     ttft_s_histogram: Histogram | None = None
     tpot_s_histogram: Histogram | None = None
 

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 MILLION = 1e6
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+SCHEDULING_NOTES = {
+    Engine.SGLANG: "SGLang is simulated with prefills before decodes and its ratio of reserved new "
+    "tokens at its lowest",
+    Engine.TGI: "TGI is simulated with prefills before decodes, its default waiting limits, and "
+    "the KV blocks of a whole answer taken on admission",
+}
 ROUTING = "requests are dealt to the replicas in turn (round robin)"
 
 
@@ -347,8 +353,7 @@ def _list_assumptions(
     lines = [*fleet.assumed, *deployment.assumed, *notes, ROUTING]
     engine = deployment.arguments.engine
     if engine is not Engine.VLLM:
-        name = {Engine.SGLANG: "SGLang", Engine.TGI: "TGI"}[engine]
-        lines.append(f"{name} is simulated with the scheduling of vLLM V1")
+        lines.append(SCHEDULING_NOTES[engine])
     if factor != 1.0:
         lines.append(
             f"candidates were judged at {factor:.2f} times the traced load (headroom_ratio and the "

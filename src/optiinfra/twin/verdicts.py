@@ -76,9 +76,10 @@ def explain_breach(service: Service, slo: SLOTarget) -> str:
         share, what = service.tpot_attainment_ratio, f"TPOT {slo.tpot_s * 1e3:g} ms"
     else:
         share, what = service.ttft_attainment_ratio, f"TTFT {slo.ttft_s * 1e3:g} ms"
+    growing = "; the queue grows as long as requests come" if service.is_unstable else ""
     return (
         f"{share:.1%} of requests meet {what}; {service.slo_attainment_ratio:.1%} meet both "
-        f"objectives, {slo.attainment_ratio:.1%} are promised"
+        f"objectives, {slo.attainment_ratio:.1%} are promised{growing}"
     )
 
 
