@@ -13,9 +13,9 @@ from tests.database.test_migrations import dump
 from tests.factories.application_schema import make_quality_metric
 from tests.factories.core import make_agent, make_customer
 
-from optiinfra.database import migrate
+from optiinfra.database import locking, migrate
 from optiinfra.database.engine import Database, make_engine
-from optiinfra.database.migrations import locks, operations
+from optiinfra.database.migrations import operations
 from optiinfra.domain.errors import DatabaseError
 
 NEWEST = migrate.list_revisions()[-1]
@@ -49,7 +49,7 @@ def test_a_revision_begins_again_while_others_read(
     with reading(url, "workflow_steps") as reader:
         pauses = release_when_asked(monkeypatch, reader)
         migrate.upgrade(url, "008_control_columns")
-    assert pauses == list(locks.PAUSES_S[:2])
+    assert pauses == list(locking.PAUSES_S[:2])
     assert migrate.current(url) == "008_control_columns"
 
 
@@ -66,7 +66,7 @@ def test_a_single_step_is_asked_again_alone(
     with reading(url, "quality_metrics") as reader:
         pauses = release_when_asked(monkeypatch, reader)
         migrate.upgrade(url, "013_checks")
-    assert pauses == list(locks.PAUSES_S[:2])
+    assert pauses == list(locking.PAUSES_S[:2])
     assert mended
     assert len(mended) == len(set(mended))  # what came before was not done twice
     assert migrate.current(url) == "013_checks"
@@ -80,7 +80,7 @@ def test_a_revision_gives_up_in_the_end_and_leaves_what_was_there(
     before = revisions[revisions.index(revision) - 1]
     url = make_at(before)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(locks, "PAUSES_S", ())
+    monkeypatch.setattr(locking, "PAUSES_S", ())
     with (
         reading(url, "events"),
         reading(url, "agent_configs"),
@@ -97,13 +97,15 @@ def test_maintenance_is_waited_for_before_writers_are_stopped(
 ) -> None:
     """Who holds what VACUUM holds is met by a lock that lets writers through."""
     url = make_at("007_migration_findings")
-    monkeypatch.setattr(locks, "LOCK_TIMEOUT", "0")  # to wait for a strong lock would take for ever
-    monkeypatch.setattr(locks, "MAINTENANCE_TIMEOUT", "50ms")
+    monkeypatch.setattr(
+        locking, "LOCK_TIMEOUT", "0"
+    )  # to wait for a strong lock would take for ever
+    monkeypatch.setattr(locking, "MAINTENANCE_TIMEOUT", "50ms")
     with make_engine(url, is_pooled=False).connect() as vacuum:
         vacuum.execute(text("LOCK TABLE agent_configs IN SHARE UPDATE EXCLUSIVE MODE"))
         pauses = release_when_asked(monkeypatch, vacuum)
         migrate.upgrade(url, "008_control_columns")
-    assert pauses == list(locks.PAUSES_S[:2])
+    assert pauses == list(locking.PAUSES_S[:2])
     assert migrate.current(url) == "008_control_columns"
 
 

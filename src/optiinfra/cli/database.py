@@ -24,14 +24,20 @@ OldFile = Annotated[Path, typer.Argument(metavar="FILE", help="To be read.", sho
 
 @app.command()
 def current() -> None:
-    """Print the schema's revision and whether it is the newest."""
+    """Print the schema's revision, whether it is the newest, and whether partitions run out."""
     from optiinfra.database import migrate
 
     with _open() as url:
         revision = migrate.current(url)
+        alarm = migrate.find_partition_alarm(url)
     newest = migrate.list_revisions()[-1]
     state = "the newest" if revision == newest else f"the newest is {newest}"
     _say(f"{revision or 'no revision'} ({state})")
+    if alarm is not None:
+        _say(
+            f"WARNING: partitions end at {alarm:%Y-%m-%d %H:%M} UTC; later rows are refused."
+            " Run `optiinfra db prune`, daily."
+        )
 
 
 @app.command()
@@ -40,7 +46,7 @@ def upgrade(
 ) -> None:
     """Apply the revisions that the schema lacks; say how many rows were mended or set aside."""
     from optiinfra.cli.findings import reporting
-    from optiinfra.database import migrate
+    from optiinfra.database import migrate, role_rights
 
     lines: list[str] = []
     with _open() as url:
@@ -52,6 +58,8 @@ def upgrade(
             for line in lines:
                 _say(line)
         after = migrate.current(url)
+        for statement in role_rights.list_missing_of(url):
+            _say(f"An administrator has to run: {statement}")
     _say(f"Nothing to do: {after}." if before == after else f"From {before or 'empty'} to {after}.")
 
 
@@ -219,25 +227,34 @@ def prune(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Make partitions for the months ahead; with --keep-days, drop those behind."""
+    """Make partitions for the months ahead; with --keep-days, drop what is behind."""
     from datetime import UTC, datetime, timedelta
 
-    from optiinfra.database import partitions
+    from optiinfra.database import partitions, pruning
     from optiinfra.database.engine import make_engine
     from optiinfra.database.failures import translated
 
     now = datetime.now(UTC)
-    dropped: list[str] = []
     with _open(is_current=True) as url:
         if keep_days is not None:
             _confirm(f"Drop samples and events older than {keep_days} days for good?", yes=yes)
-        with translated(_name(url)), make_engine(url, is_pooled=False).begin() as connection:
-            made = partitions.create_ahead(connection, until=now + partitions.AHEAD)
-            if keep_days is not None:
-                before = now - timedelta(days=keep_days)
-                for table in partitions.TABLES:
-                    dropped += partitions.prune(connection, table=table, before=before)
-    _say(f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}.")
+        with translated(_name(url)):
+            engine = make_engine(url, is_pooled=False)
+            made = partitions.create_ahead(engine, until=now + partitions.AHEAD)
+            if keep_days is None:
+                _say(f"Made {', '.join(made) or 'none'}; dropped none.")
+                return
+            before = now - timedelta(days=keep_days)
+            dropped = [
+                name
+                for table in partitions.TABLES
+                for name in pruning.prune(engine, table=table, before=before)
+            ]
+            num_rows = pruning.prune_quality_metrics(engine, before=before)
+    _say(
+        f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}"
+        f" and {num_rows:,} quality metrics."
+    )
 
 
 @app.command()

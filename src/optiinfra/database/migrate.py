@@ -95,13 +95,21 @@ def require_schema(url: str) -> None:
         _create_partitions(engine)
 
 
+def find_partition_alarm(url: str) -> datetime | None:
+    """Until when there are partitions, where that is nearer than partitions.ALARM."""
+    engine = make_engine(url, is_pooled=False)
+    with translated(get_name(engine.url)), engine.connect() as connection:
+        now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
+        return partitions.find_alarm(connection, now=now)
+
+
 def _create_partitions(engine: Engine) -> None:
     """Months ahead by the server's clock; who may not create tables leaves it to who may."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
         is_owner = connection.exec_driver_sql(IS_OWNER).scalar_one()
-        if is_owner:
-            partitions.create_ahead(connection, until=now + partitions.AHEAD)
+    if is_owner:
+        partitions.create_ahead(engine, until=now + partitions.AHEAD)
 
 
 def _fetch_revision(engine: Engine) -> str | None:

@@ -16,9 +16,8 @@ import time
 from alembic import context
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError
 
-from optiinfra.database.migrations import locks
+from optiinfra.database import locking
 from optiinfra.database.migrations.drift import is_modelled
 from optiinfra.database.migrations.losses import refuse_losing
 from optiinfra.database.migrations.operations import is_loss_accepted
@@ -40,11 +39,11 @@ def set_limits(connection: Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return  # nothing is LOCAL to a statement: see operations.py
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{locks.MAINTENANCE_TIMEOUT}'")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{locking.MAINTENANCE_TIMEOUT}'")
     tables = connection.exec_driver_sql(OWN_TABLES).scalar_one()
     if tables is not None:
         connection.exec_driver_sql(f"LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE")
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{locks.LOCK_TIMEOUT}'")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{locking.LOCK_TIMEOUT}'")
 
 
 def take_turn(guard: Connection) -> None:
@@ -103,16 +102,7 @@ def run(engine: Engine) -> None:
     with engine.connect() as guard:
         take_turn(guard)
         ask_first(engine)
-        for pause_s in locks.PAUSES_S:
-            try:
-                apply(engine)
-            except DBAPIError as error:
-                if not locks.is_busy(error):
-                    raise
-            else:
-                return
-            time.sleep(pause_s)
-        apply(engine)
+        locking.insist(lambda: apply(engine))
 
 
 run(context.config.attributes["engine"])

@@ -5,16 +5,14 @@ Frozen like the revisions themselves: what a function here does to a database ne
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from alembic import context, op
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
-from optiinfra.database.migrations import locks
+from optiinfra.database import locking
 from optiinfra.domain.errors import DatabaseError
 
 ACCEPT_LOSS = "accept_loss"
@@ -30,7 +28,7 @@ def autocommit() -> Iterator[None]:
     """
     with op.get_context().autocommit_block():
         # SET LOCAL holds for one transaction, and each statement is one.
-        op.execute(f"SET lock_timeout = '{locks.LOCK_TIMEOUT}'")
+        op.execute(f"SET lock_timeout = '{locking.LOCK_TIMEOUT}'")
         op.execute("SET statement_timeout = 0")
         try:
             yield
@@ -94,7 +92,7 @@ def patient() -> Iterator[None]:
     try:
         yield
     finally:
-        op.execute(f"SET lock_timeout = '{locks.LOCK_TIMEOUT}'")
+        op.execute(f"SET lock_timeout = '{locking.LOCK_TIMEOUT}'")
 
 
 def is_autocommit() -> bool:
@@ -113,21 +111,12 @@ def alter(tables: str, statement: str) -> None:
         return
     quoted = f"""
         DO $do$ BEGIN
-            SET LOCAL lock_timeout = '{locks.MAINTENANCE_TIMEOUT}';
+            SET LOCAL lock_timeout = '{locking.MAINTENANCE_TIMEOUT}';
             LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE;
-            SET LOCAL lock_timeout = '{locks.LOCK_TIMEOUT}';
+            SET LOCAL lock_timeout = '{locking.LOCK_TIMEOUT}';
             EXECUTE $change${statement}$change$;
         END $do$"""
-    for pause_s in locks.PAUSES_S:
-        try:
-            op.execute(quoted)
-        except DBAPIError as error:
-            if not locks.is_busy(error):
-                raise
-        else:
-            return
-        time.sleep(pause_s)
-    op.execute(quoted)
+    locking.insist(lambda: op.execute(quoted))
 
 
 def create_index(name: str, on: str, *, is_unique: bool = False) -> None:

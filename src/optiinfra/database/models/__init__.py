@@ -13,7 +13,7 @@ from optiinfra.database.models.application_schema import (
     QualityMetric,
     QualityRegression,
 )
-from optiinfra.database.models.base import Base, UtcDateTime
+from optiinfra.database.models.base import Base, UtcDateTime, add_instant_checks
 from optiinfra.database.models.core import (
     Agent,
     Approval,
@@ -70,6 +70,8 @@ from optiinfra.domain.enums import (
     WorkflowStatus,
     WorkflowType,
 )
+
+add_instant_checks(Base.metadata)
 
 __all__ = [
     "Agent",

@@ -2,8 +2,8 @@
 
 from optiinfra.database.migrations.operations import execute_all
 
-revision = "036_cache"
-down_revision = "035_event_bus"
+revision = "037_cache"
+down_revision = "036_event_bus"
 branch_labels = None
 depends_on = None
 

@@ -8,8 +8,8 @@ are of no use to anybody, their dead rows are in everybody's way: they are vacuu
 
 from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
-revision = "035_event_bus"
-down_revision = "034_findings_of_customers"
+revision = "036_event_bus"
+down_revision = "035_instants"
 branch_labels = None
 depends_on = None
 
