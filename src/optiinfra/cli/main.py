@@ -18,6 +18,7 @@ from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
+from optiinfra.cli.twin import app as twin_app
 from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
+app.add_typer(twin_app, name="twin")
 app.command("generate-trace")(generate_trace)
 
 
