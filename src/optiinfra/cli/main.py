@@ -20,6 +20,7 @@ from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.scrape import scrape
 from optiinfra.cli.stores import down, up, verify
+from optiinfra.cli.twin import app as twin_app
 from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
+app.add_typer(twin_app, name="twin")
 app.command("generate-trace")(generate_trace)
 app.command()(scrape)
 app.command()(up)

@@ -29,6 +29,8 @@ def step_s(
         r2 = read * read
         f2 = flops * flops
         linear += math.sqrt(math.sqrt(r2 * r2 + f2 * f2))
-    overhead = c[0] + c[1] * sequences + c[10] + c[11] * tokens + c[13] * prefills
+    overhead = c[0] + c[1] * sequences + c[10] + c[11] * tokens
+    if prefills > 0:
+        overhead += c[13]
     seconds: float = overhead + linear + c[8] * context + c[9] * pairs
     return seconds

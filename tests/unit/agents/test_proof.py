@@ -43,6 +43,7 @@ from optiinfra.domain.analysis import (
     Truth,
 )
 from optiinfra.twin import TWIN_VERSION
+from optiinfra.twin.uncertainty import NUM_GROUPS
 from optiinfra.twin.workload import scale_lengths, scale_rate
 
 WEEK_S = 604_800.0
@@ -97,7 +98,7 @@ def test_confidence_falls_as_the_load_rises() -> None:
     for rate in (2.0, 8.0, 11.0, 13.0, 15.0, 40.0):
         trial = stand.with_trace(make_conversation(rate, num_requests=1_000))
         confidence, method = compute_confidence(trial, make_gpu(), configuration)
-        assert 0.0 <= confidence <= 7 / 8
+        assert 0.0 <= confidence <= NUM_GROUPS / (NUM_GROUPS + 1)
         assert "simulated: with one replica lost" in method
         confidences.append(confidence)
     assert confidences == sorted(confidences, reverse=True)

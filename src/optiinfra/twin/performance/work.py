@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Number: TypeAlias = "float | NDArray[np.float64]"
 
+USUAL_CHOSEN = 8  # experts that a token chooses in most models
 HEAD_BYTES = 2.0  # engines quantise the linear layers, not the head
 
 
@@ -86,7 +87,7 @@ class Work:
     window_pair_s: Number  # the same, layers with a window
     state_read_s: Number  # read and write the state of one sequence
     num_layers: Number
-    num_moe_layers: Number
+    num_moe_units: Number  # layers of experts; half of such a layer grows with the chosen, 8 is 1
     num_exchanges: Number  # all-reduces and exchanges between experts in one step
     exchange_token_s: Number  # bytes that one token sends through them, at the link's rate
     is_nvlink: Number  # 1 or 0
@@ -134,7 +135,7 @@ def compute_work(architecture: Architecture, gpu: GPU, layout: Layout) -> Work:
         window_pair_s=num_windowed * pair_s,
         state_read_s=2.0 * a.state_bytes_per_sequence / tp / bandwidth,
         num_layers=float(a.num_layers),
-        num_moe_layers=float(a.num_moe_layers),
+        num_moe_units=a.num_moe_layers * (0.5 + 0.5 * a.num_experts_per_token / USUAL_CHOSEN),
         num_exchanges=num_exchanges,
         exchange_token_s=exchange_s,
         is_nvlink=float(gpu.is_nvlink),
