@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.database.at_revision import make_at, make_template
 from tests.fixtures_database import (
     checked_session,
     database,
@@ -18,7 +19,9 @@ __all__ = [
     "database",
     "empty_url",
     "fresh_url",
+    "make_at",
     "make_database",
+    "make_template",
     "migrated_url",
     "postgres_url",
     "session",

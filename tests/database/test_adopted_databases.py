@@ -226,10 +226,15 @@ def test_a_plain_key_keeps_working_and_a_weak_one_is_marked(elsewhere_url: str) 
 
 def test_going_back_refuses_a_loss_until_it_is_accepted(elsewhere_url: str) -> None:
     migrate.upgrade(elsewhere_url)
-    with pytest.raises(DatabaseError, match="would lose") as caught:
+    before = dump(elsewhere_url)
+    with pytest.raises(DatabaseError, match="would lose the history of capability") as caught:
         migrate.downgrade(elsewhere_url, LAST)
+    assert "Nothing was changed" in caught.value.remedy
     assert "--accept-loss" in caught.value.remedy
-    assert migrate.current(elsewhere_url) == "025_capability_splits"
+    for lost in ("workflow states", "every customer's API key", "rows that were set aside"):
+        assert lost in caught.value.problem  # of every step, not of the first alone
+    assert migrate.current(elsewhere_url) == migrate.list_revisions()[-1]
+    assert dump(elsewhere_url) == before
     migrate.downgrade(elsewhere_url, LAST, accept_loss=True)
     assert migrate.current(elsewhere_url) == LAST
     keys = fetch(elsewhere_url, "SELECT DISTINCT left(api_key, 9) FROM customers")
@@ -239,7 +244,7 @@ def test_going_back_refuses_a_loss_until_it_is_accepted(elsewhere_url: str) -> N
 
 @pytest.mark.parametrize("revision", ["base", "001_core_schema", "003_workflow_history"])
 def test_tables_with_rows_are_not_dropped_unasked(elsewhere_url: str, revision: str) -> None:
-    with pytest.raises(DatabaseError, match="would drop"):
+    with pytest.raises(DatabaseError, match="would lose"):
         migrate.downgrade(elsewhere_url, revision)
     assert migrate.current(elsewhere_url) == LAST
     migrate.downgrade(elsewhere_url, revision, accept_loss=True)
