@@ -96,7 +96,8 @@ def test_a_pool_of_twice_the_weight_gets_about_twice_the_requests() -> None:
     fast = replace(slow, name="fast", weight=2.0, model=MODEL.scaled(0.5))
     found = get_outcomes(run(make_simulated(TRACE, slow, fast)))
     share = np.bincount(found[:, 4].astype(int), minlength=4) / TRACE.num_requests
-    assert share[2:].sum() == pytest.approx(2 / 3, abs=0.06)
+    assert 0.6 < share[2:].sum() < 0.85
+    assert share[2] == pytest.approx(share[3], rel=0.1)
 
 
 def make_prefixed(num_groups: int, num_requests: int = 600) -> Trace:

@@ -16,6 +16,7 @@ SMOOTHED = 1  # requests a replica, averaged over about one request's time in th
 MET = 2  # completions that kept the promise
 NUM_FLOW = 3
 STEP_S = 2.0
+TINY = 1e-6
 
 
 @njit(cache=True, nogil=True)
@@ -36,14 +37,17 @@ def flow(
     steps = max(int(math.ceil(span_s / STEP_S)), 1)  # noqa: RUF046  compiled: ceil gives a float
     dt = span_s / steps
     for _ in range(steps):
-        state[PRESENT] += rate_per_s * dt
+        before = state[PRESENT]
         if num_ready == 0:
+            state[PRESENT] += rate_per_s * dt
             continue
-        crowd = state[PRESENT] / num_ready
-        pace = np.interp(crowd, num_present, completions_per_s)
-        done = min(pace * num_ready * dt, state[PRESENT])
-        state[PRESENT] -= done
-        residence_s = crowd / pace if pace > 0.0 else 0.0
-        keep = math.exp(-dt / residence_s) if residence_s > 0.0 else 0.0
-        state[SMOOTHED] = keep * state[SMOOTHED] + (1.0 - keep) * crowd
+        # As if the time in the system stayed for the step: exact where it does, stable always.
+        crowd = max(before / num_ready, num_present[1] * TINY)
+        residence_s = crowd / np.interp(crowd, num_present, completions_per_s)
+        keep = math.exp(-dt / residence_s)
+        steady = rate_per_s * residence_s
+        most = completions_per_s[-1] * num_ready * dt
+        done = min(before + rate_per_s * dt - (steady + (before - steady) * keep), most)
+        state[PRESENT] = before + rate_per_s * dt - done
+        state[SMOOTHED] = keep * state[SMOOTHED] + (1.0 - keep) * state[PRESENT] / num_ready
         state[MET] += done * np.interp(state[SMOOTHED], num_present, attainment)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from optiinfra.domain.fleet import SLOTarget
     from optiinfra.twin.fleet.pools import Pool
 
-SHARES = (0.02, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3)
+SHARES = (
+    *(0.02, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0),
+    *(1.025, 1.05, 1.075, 1.1, 1.125, 1.15, 1.175, 1.2, 1.25, 1.3),
+)
 NUM_REPLICAS = 8  # enough that routing among them is what it is among more
 RAMP_SHARE = 0.25  # of the requests, in which the replicas fill and which are not judged
 STEADY_SHARE = 0.97  # of the arrivals are completed as they come: the rate is borne
@@ -49,6 +52,7 @@ class ServiceCurve:
             or self.num_present[0] != 0
             or np.any(np.diff(self.num_present) <= 0)
             or np.any(np.diff(self.completions_per_s) < 0)
+            or self.completions_per_s[1] <= 0
         ):
             message = "a service curve rises from no request on"
             raise ValueError(message)
