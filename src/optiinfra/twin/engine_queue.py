@@ -108,7 +108,8 @@ def link_done(
     i: int,
     now: float,
 ) -> None:
-    """Request i has all its tokens; whoever collects what ended finds it."""
+    """Request i has all its tokens: it leaves the running list for that of the ended."""
+    unlink(cells, i)
     instants[i, FINISHED] = now
     cells[i, AFTER] = counts[DONE_HEAD]
     counts[DONE_HEAD] = i

@@ -7,8 +7,7 @@ preempted are waiting requests admitted, first come first served, while budget, 
 blocks last. SGLang and TGI take turns instead: a step prefills, or it decodes (`scheduling`).
 
 Between admissions and completions nothing but the context lengths changes, and the step time is
-linear in them; so k steps take k * t + b * k * (k - 1) / 2 seconds, and the loop jumps over them
-(`engine_jump`). `is_jumping=False` walks every step; both give the same result.
+linear in them: the loop jumps over such steps (`engine_jump`), unless told to walk them.
 
 Ages are kept relative to a common clock D of decode steps: a decoding request's finish step and
 its (cached tokens - D) are constants, so a step costs nothing per running request.
@@ -220,7 +219,7 @@ def advance(
                 reused = 0
                 locked = 0
                 if is_new:
-                    # At least one token is computed: a prompt that is cached whole loses a block.
+                    # At least one token is computed: a prompt cached whole loses a block.
                     limit = min(min(cells[i, PROMPT], total - 1) // hash_tokens, num_hashes)
                     while reused < limit and cache[IS_CACHED, hash_ids[start + reused]] == 1:
                         if cache[REFERENCES, hash_ids[start + reused]] == 0:
@@ -355,7 +354,6 @@ def advance(
             give_back(counts, cells, hash_ids, cache, i, (cached + block - 1) // block)
             if has_itl:
                 end_gaps(itl, counts, instants, cells, i)
-            unlink(cells, i)
             num_running -= 1
             link_done(counts, cells, instants, i, now)
             num_ended += 1
@@ -382,7 +380,6 @@ def advance(
                 give_back(counts, cells, hash_ids, cache, i, (cached + block - 1) // block)
                 if has_itl:
                     end_gaps(itl, counts, instants, cells, i)
-                unlink(cells, i)
                 num_running -= 1
                 link_done(counts, cells, instants, i, now)
                 num_ended += 1

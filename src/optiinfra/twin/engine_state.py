@@ -94,11 +94,12 @@ HASH_START = 8  # the request's hashed blocks in `hash_ids`
 NUM_HASHES = 9
 AFTER = 10  # running list by admission, queue, or list of the ended
 BEFORE = 11
-NUM_CELLS = 12
+REQUEST = 12  # its number in the stream
+NUM_CELLS = 13
 
 
 class Requests(NamedTuple):
-    """Slots of requests: instants float64[m, 7], cells int64[m + replicas, 12], hash_ids int32.
+    """Slots of requests: instants float64[m, 7], cells int64[m + replicas, 13], hash_ids int32.
 
     The last rows of `cells` are anchors: of each replica's running list.
     """

@@ -179,28 +179,10 @@ def _serve_ranks(
     series = np.zeros((num_ranks, 3, num_ticks), np.int32)
     for rank in range(min(num_ranks, n)):
         own = slice(rank, None, num_ranks)
-        offsets, ids, num_ids, blocks_per_hash = _take_hashes(trace, arguments, rank, num_ranks)
-        requests = state.make_requests(
-            trace.arrival_s[own],
-            trace.prompt_tokens[own],
-            trace.output_tokens[own],
-            hash_offsets=offsets,
-            hash_ids=ids,
-        )
-        replicas = state.make_replicas(
-            1,
-            model.to_array(),
-            SCHEDULINGS[arguments.engine],
-            max_num_seqs=arguments.max_num_seqs,
-            max_num_batched_tokens=arguments.max_num_batched_tokens,
-            num_blocks=plan.num_kv_blocks,
-            block_size=plan.block_size,
-            num_hash_ids=num_ids,
-            blocks_per_hash=blocks_per_hash,
-            has_itl=has_itl,
-            num_ticks=num_ticks,
-            tick_s=tick_s or 1.0,
-        )
+        requests, replicas = _make_rank(
+            trace, model, plan, arguments, rank=rank, num_ranks=num_ranks, has_itl=has_itl,
+            num_ticks=num_ticks, tick_s=tick_s or 1.0,
+        )  # fmt: skip
         serve(replicas, requests, rank)
         stats[rank] = replicas.figures[0, state.FIRST_STAT :]
         instants[own] = requests.instants
@@ -229,6 +211,47 @@ def _serve_ranks(
         series=None if tick_s is None else _make_series(series, stats, plan, tick_s),
         is_unstable=find_is_unstable(arrival_s, scheduled_s),
     )
+
+
+def _make_rank(
+    trace: Trace,
+    model: StepTimeModel,
+    plan: MemoryPlan,
+    arguments: EngineArguments,
+    *,
+    rank: int,
+    num_ranks: int,
+    has_itl: bool,
+    num_ticks: int,
+    tick_s: float,
+) -> tuple[Requests, Replicas]:
+    """One rank's requests and its empty replica."""
+    from optiinfra.twin.engine_state import make_replicas, make_requests
+
+    own = slice(rank, None, num_ranks)
+    offsets, ids, num_ids, blocks_per_hash = _take_hashes(trace, arguments, rank, num_ranks)
+    requests = make_requests(
+        trace.arrival_s[own],
+        trace.prompt_tokens[own],
+        trace.output_tokens[own],
+        hash_offsets=offsets,
+        hash_ids=ids,
+    )
+    replicas = make_replicas(
+        1,
+        model.to_array(),
+        SCHEDULINGS[arguments.engine],
+        max_num_seqs=arguments.max_num_seqs,
+        max_num_batched_tokens=arguments.max_num_batched_tokens,
+        num_blocks=plan.num_kv_blocks,
+        block_size=plan.block_size,
+        num_hash_ids=num_ids,
+        blocks_per_hash=blocks_per_hash,
+        has_itl=has_itl,
+        num_ticks=num_ticks,
+        tick_s=tick_s,
+    )
+    return requests, replicas
 
 
 def _make_series(
