@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from optiinfra.domain.errors import OptiInfraError, StoreAwayError
+from optiinfra.domain.errors import OptiInfraError, StoreAwayError, StoreError
+from optiinfra.domain.metric_tables import MetricTable
 from optiinfra.domain.store_health import StoreHealth
 
 if TYPE_CHECKING:
@@ -75,15 +76,47 @@ def open_metric_store(settings: Settings) -> ClickHouseStore:
 def open_metric_writer(settings: Settings, *, name: str) -> Iterator[BufferedWriter]:
     """A buffered writer to the metric store; one process a name may have it open.
 
-    The store has to answer when it is opened, and may be away afterwards.
+    The store may be away, at first too: what is appended waits on disk until it is there.
     """
     from optiinfra.adapters.ingestion import BufferedWriter
 
-    with (
-        open_metric_store(settings) as store,
-        BufferedWriter(store, settings.data_dir / "ingestion" / name) as writer,
-    ):
-        yield writer
+    sink = _ReopenedSink(settings)
+    try:
+        with BufferedWriter(sink, settings.data_dir / "ingestion" / name) as writer:
+            yield writer
+    finally:
+        sink.close()
+
+
+class _ReopenedSink:
+    """The metric store, opened when something is sent, and anew when it was away.
+
+    Its address may be another then. A store that cannot be opened, for whatever reason, is away:
+    what it would have taken is kept.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: ClickHouseStore | None = None
+
+    def insert_table(self, table: MetricTable, rows: Any, *, token: str) -> None:
+        """Send rows. Raises StoreAwayError where there is no store, StoreError where it refuses."""
+        if self._store is None:
+            try:
+                self._store = open_metric_store(self._settings)
+            except StoreError as error:
+                raise StoreAwayError(error.problem, remedy=error.remedy) from error
+        try:
+            self._store.insert_table(table, rows, token=token)
+        except StoreAwayError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
 
 def verify_stores(settings: Settings) -> list[StoreHealth]:

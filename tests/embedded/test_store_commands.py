@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from tests.architecture.repository import ROOT
+from tests.ingestion.sinks import make_batch
 
 from optiinfra.embedded.owner.starting import stop_left_postgres, stop_owner
 from optiinfra.embedded.owner_state import find_owner_pid
+from optiinfra.settings import Settings
+from optiinfra.stores import open_metric_store, open_metric_writer, start_stores, stop_stores
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -68,6 +71,22 @@ def test_up_verify_up_down(home: Path) -> None:
     assert f"Process {pid} has stopped" in down.stdout
     assert find_owner_pid(home) is None
     assert "Nobody ran" in run(home, "down").stdout
+
+
+def test_a_writer_waits_for_stores_that_are_started_later(home: Path) -> None:
+    home.mkdir()
+    settings = Settings(data_dir=home)
+    with open_metric_writer(settings, name="test") as writer:
+        writer.append(make_batch(0, 10))
+        assert not writer.flush(timeout_s=0.5)
+        assert "optiinfra up" in str(writer.get_state().last_error)
+        start_stores(settings)
+        assert writer.flush(timeout_s=120), writer.get_state()
+        assert writer.get_state().num_refused_rows == 0
+    with open_metric_store(settings) as store:
+        found = store.client.query("SELECT count(), sum(value) FROM metric_samples_ts").result_rows
+        assert found == [(10, 45.0)]
+    assert stop_stores(settings) is not None
 
 
 def test_verify_says_what_is_missing(home: Path) -> None:

@@ -6,9 +6,15 @@ import subprocess
 import sys
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
-from optiinfra.adapters.clickhouse.connection import connect, describe
-from optiinfra.domain.errors import InputError, PackageMissingError, StoreAwayError
+from optiinfra.adapters.clickhouse.connection import connect, describe, translated
+from optiinfra.domain.errors import (
+    InputError,
+    PackageMissingError,
+    StoreAwayError,
+    StoreError,
+)
 
 
 @pytest.mark.parametrize("url", ["mysql://host/x", "http://host/a-b", "host:8123"])
@@ -30,6 +36,15 @@ def test_nobody_there_is_away_and_the_password_is_not_told() -> None:
     assert "127.0.0.1:1" in str(error.value)
     assert "secret-word" not in str(error.value)
     assert describe("http://user:secret-word@host:1/db") == "http://host:1/db"
+
+
+@pytest.mark.parametrize(("code", "kind"), [(159, StoreAwayError), (62, StoreError)])
+def test_what_may_be_otherwise_in_a_while_is_worth_another_try(
+    code: int, kind: type[StoreError]
+) -> None:
+    with pytest.raises(StoreError) as error, translated("http://host:1/x"):
+        raise DatabaseError("Code: it said so", code=code)
+    assert type(error.value) is kind
 
 
 def test_nothing_else_needs_the_packages_of_the_stores() -> None:

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 DATABASE = "optiinfra"
 MAX_EXECUTION_S = 30
+MAX_INSERT_S = 300  # on a busy machine a block with its rollups takes long
 CONNECT_TIMEOUT_S = 5
-SEND_RECEIVE_TIMEOUT_S = 60
+SEND_RECEIVE_TIMEOUT_S = MAX_INSERT_S + 30
+# ClickHouse's codes of what may be otherwise in a while: a table that is not there yet (60, 81),
+# time (159, 209, 210, 394), queries at once (202), memory (241), read-only (242), space (243), too
+# many parts (252), login (516).
+TRANSIENT_CODES = frozenset({60, 81, 159, 202, 209, 210, 241, 242, 243, 252, 394, 516})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -70,7 +75,10 @@ def connect(url: str) -> Client:
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Raise our errors for the client's; the password of the URL is not shown."""
+    """Raise our errors for the client's; the password of the URL is not shown.
+
+    What may be otherwise in a while is StoreAwayError: it is worth another try.
+    """
     from clickhouse_connect.driver import exceptions as raised
 
     where = describe(url)
@@ -82,6 +90,12 @@ def translated(url: str) -> Iterator[None]:
             remedy="See whether it runs with `optiinfra verify`; `optiinfra up` starts it.",
         ) from error
     except raised.ClickHouseError as error:
+        if getattr(error, "code", None) in TRANSIENT_CODES:
+            raise StoreAwayError(
+                f"ClickHouse at {where} cannot do it now: {_shorten(error)}.",
+                remedy="Try again; see whether it has time, memory and space, with `optiinfra"
+                " verify` and its log.",
+            ) from error
         raise StoreError(
             f"ClickHouse at {where} refused: {_shorten(error)}.",
             remedy="Look at its log, or at the URL in OPTIINFRA_CLICKHOUSE_URL.",

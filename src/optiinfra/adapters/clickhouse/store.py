@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from optiinfra.adapters.clickhouse.arrow_rows import make_arrow_table
-from optiinfra.adapters.clickhouse.connection import connect, describe, translated
+from optiinfra.adapters.clickhouse.connection import (
+    MAX_INSERT_S,
+    connect,
+    describe,
+    translated,
+)
 from optiinfra.adapters.clickhouse.migrating import find_version, list_migrations, migrate
 from optiinfra.adapters.clickhouse.questions import (
     Question,
@@ -69,6 +74,7 @@ class ClickHouseStore:
             "min_insert_block_size_bytes": 0,
             "max_insert_threads": 1,
             "async_insert": 0,
+            "max_execution_time": MAX_INSERT_S,
         }
         with self._asked() as client:
             client.insert_arrow(table.value, block, settings=settings)

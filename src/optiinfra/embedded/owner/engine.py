@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 DEFAULT_SETTINGS = {
-    "max_execution_time": "60",
+    "max_execution_time": "60",  # where the request does not say
     "max_result_bytes": str(1 << 30),
     "max_memory_usage": str(4 << 30),
 }
