@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the end, how many tests had no real data to read."""
+    """Say loudly, at the end, how many tests had no real data to read, or no pooler to ask."""
+    _say_without_pooler(terminalreporter)
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
@@ -68,3 +69,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for report in skipped:
         terminalreporter.write_line(f"  {report.nodeid}")
+
+
+def _say_without_pooler(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "pgbouncer" in getattr(report, "keywords", {})
+    ]
+    if skipped:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_sep("!", "NOT TESTED BEHIND A POOLER", **loud)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped: install pgbouncer and run them again.", **loud
+        )
