@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.factories.fleet import make_architecture, make_arguments, make_gpu
 
 from optiinfra.domain.architecture_catalogue import ARCHITECTURES
-from optiinfra.domain.gpu_catalogue import GPUS
+from optiinfra.domain.gpu_datasheets import GPUS
+from optiinfra.twin.performance.precision import get_weight_bytes
 from optiinfra.twin.step_time import (
     build_step_time_model,
     compute_step_s,
     get_kv_bytes_per_token,
-    get_weight_bytes,
 )
 
 # Llama-3.1-8B: 32 layers of 41,943,040 attention and 176,160,768 MLP weights, and the head.
@@ -94,9 +94,11 @@ def test_a_mixture_of_experts_reads_the_experts_that_are_chosen() -> None:
     model = build_step_time_model(architecture, make_gpu(), make_arguments())
     expert = 176_160_768
     dense = 32 * (41_943_040 + 4_096 * 8) + HEAD
-    read_s = 2 * (dense + 32 * 8 * expert * (1 - 0.75**4)) / BANDWIDTH
-    flops_s = 2 * 4 * (dense + 32 * 2 * expert) / FLOPS
-    expected = 1.5e-3 + 4 * 20e-6 + compute_smooth_maximum(read_s, flops_s)
+    dense_s = compute_smooth_maximum(2 * dense / BANDWIDTH, 2 * 4 * dense / FLOPS)
+    experts_s = compute_smooth_maximum(
+        2 * 32 * 8 * expert * (1 - 0.75**4) / BANDWIDTH, 2 * 4 * 32 * 2 * expert / FLOPS
+    )
+    expected = 1.5e-3 + 4 * 20e-6 + dense_s + experts_s
     step_s = compute_step_s(model, num_decodes=4, context_tokens=0)
     assert step_s == pytest.approx(expected, rel=1e-12)
     everything = 2 * (dense + 32 * 8 * expert) / BANDWIDTH
@@ -110,6 +112,41 @@ def test_the_latent_attention_of_deepseek_is_bound_by_bytes_and_flops() -> None:
     read_s = 70_272 / (4.8e12 * 0.80)  # every rank holds the whole latent
     flops_s = 2 * 61 * 128 * (2 * 512 + 64) / 8 / (989e12 * 0.76 * 0.55)
     assert model.per_context_token_s == pytest.approx(hypot(read_s, flops_s), rel=1e-12)
+
+
+def test_a_sliding_window_bounds_what_attention_reads() -> None:
+    """gpt-oss-120b: 18 of 36 layers see 128 tokens, the others all; 8 heads of 64, K and V."""
+    architecture = make_architecture("openai/gpt-oss-120b", native_quantization=None)
+    model = build_step_time_model(architecture, make_gpu(), make_arguments())
+    layer_s = 2 * 8 * 64 * 2 / ATTENTION_BANDWIDTH
+    assert model.per_context_token_s == pytest.approx(18 * layer_s)
+    assert model.per_sequence_s == pytest.approx(20e-6 + 18 * 128 * layer_s)
+    pair_s = 4 * 64 * 64 / ATTENTION_FLOPS
+    assert model.per_attention_pair_s == pytest.approx(18 * pair_s)
+    body = architecture.dense_params - architecture.head_params
+    assert model.per_token_s == pytest.approx(2 * body / FLOPS + 18 * 128 * pair_s)
+
+
+def test_weights_of_four_bits_are_multiplied_where_the_gpu_can() -> None:
+    """Attention of gpt-oss stays in 16 bits; its experts are in FP4, which an H100 widens."""
+    architecture = make_architecture("openai/gpt-oss-120b")
+    experts = 36 * 4 * 3 * 2_880 * 2_880
+    hopper = build_step_time_model(architecture, make_gpu(), make_arguments())
+    assert hopper.per_expert_token_s == pytest.approx(2 * experts / FLOPS)
+    assert hopper.routed_weights_s == pytest.approx(32 * experts * 0.56 / BANDWIDTH)
+    blackwell = build_step_time_model(architecture, make_gpu("B200-SXM"), make_arguments())
+    assert blackwell.per_expert_token_s == pytest.approx(2 * experts / (9e15 * 0.68 * 0.80))
+    ampere = build_step_time_model(
+        make_architecture(), make_gpu("A100-80-SXM"), make_arguments(quantization="int8")
+    )
+    assert ampere.per_token_s == pytest.approx(2 * BODY / (624e12 * 0.89 * 0.80))
+
+
+def test_a_state_is_read_and_written_for_every_sequence() -> None:
+    architecture = make_architecture("Qwen/Qwen3.5-397B-A17B")
+    model = build_step_time_model(architecture, make_gpu(), make_arguments(tensor_parallel_size=8))
+    state_s = 2 * 45 * 64 * 128 * 128 * 4 / 8 / ATTENTION_BANDWIDTH
+    assert model.per_sequence_s == pytest.approx(20e-6 + state_s)
 
 
 @pytest.mark.parametrize(
