@@ -217,6 +217,7 @@ def test_require_schema_makes_an_empty_or_older_database_current(empty_url: str)
     migrate.require_schema(empty_url)
 
 
+@pytest.mark.timeout(300)  # a busy machine
 def test_an_upgrade_waits_for_another_process(empty_url: str) -> None:
     with (
         make_engine(empty_url, is_pooled=False).connect() as other,
@@ -228,7 +229,7 @@ def test_an_upgrade_waits_for_another_process(empty_url: str) -> None:
             upgrade.result(timeout=0.4)
         assert migrate.current(empty_url) is None
         other.rollback()
-        upgrade.result(timeout=30)
+        upgrade.result(timeout=240)
     assert migrate.current(empty_url) == migrate.list_revisions()[-1]
 
 
