@@ -62,8 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the end, which tests had no real data to read and which no server."""
+    """Say loudly, at the end, which tests had no real data, no server, no pooler."""
     _tell_missing_servers(terminalreporter)
+    _say_without_pooler(terminalreporter)
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
@@ -93,3 +94,17 @@ def _tell_missing_servers(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("!", "NOT TESTED ON SERVERS OF THE SYSTEM", **loud)
         for report in skipped:
             terminalreporter.write_line(f"  {report.nodeid}: {report.longrepr[-1]}", **loud)
+
+
+def _say_without_pooler(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "pgbouncer" in getattr(report, "keywords", {})
+    ]
+    if skipped:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_sep("!", "NOT TESTED BEHIND A POOLER", **loud)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped: install pgbouncer and run them again.", **loud
+        )

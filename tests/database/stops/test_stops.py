@@ -76,6 +76,7 @@ def test_the_revisions_in_steps_are_these() -> None:
     assert {"012_tenants", "013_checks", "018_lean_indexes", "019_partitions"} <= set(IN_STEPS)
 
 
+@pytest.mark.timeout(600)  # a busy machine
 @pytest.mark.parametrize("revision", IN_STEPS)
 def test_a_revision_that_was_stopped_is_run_again(
     elsewhere: Templates, make_database: Callable[..., str], revision: str
