@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import zlib
 from base64 import b64encode
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -17,6 +19,8 @@ from optiinfra.adapters.collectors.problems import TargetError, TargetProblem
 
 ACCEPT = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1"
 _MAX_REDIRECTS = 3
+_KEEP_ALIVE_S = 120.0  # longer than the interval, or every page would need a new connection
+_MAX_CLIENTS = 10_500  # more than a process has targets
 _PIECE = 2**20  # decompressed at once
 _PORTS = {"http": 80, "https": 443}
 
@@ -85,27 +89,29 @@ class _Body:
 
 @dataclass(slots=True)
 class Fetcher:
-    """Fetches pages of many targets at once through one client."""
+    """Fetches pages of many targets at once.
+
+    Each host and port has a client of its own: a pool looks through all of its connections at
+    every request, and a connection made in one name never serves another.
+    """
 
     rules: AddressRules
     limits: FetchLimits = field(default_factory=FetchLimits)
     accept: str = ACCEPT
-    _client: httpx.AsyncClient = field(init=False)
+    _clients: OrderedDict[tuple[str, str, int], httpx.AsyncClient] = field(init=False)
     _large: asyncio.Semaphore = field(init=False)
+    _tls: ssl.SSLContext = field(init=False)
 
     def __post_init__(self) -> None:
+        self._clients = OrderedDict()
         self._large = asyncio.Semaphore(self.limits.num_large)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        self._client = httpx.AsyncClient(
-            timeout=None,  # noqa: S113  one deadline holds for the whole
-            limits=limits,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._tls = ssl.create_default_context()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
 
     async def fetch(self, url: str) -> Fetched:
         """The page at an address.
@@ -125,8 +131,8 @@ class Fetcher:
 
     async def _follow(self, url: httpx.URL) -> Fetched:
         for _ in range(_MAX_REDIRECTS + 1):
-            request = await self._make_request(url)
-            response = await self._client.send(request, stream=True)
+            client = await self._find_client(url)
+            response = await _send(client, await self._make_request(client, url))
             try:
                 if not response.has_redirect_location:
                     return await self._read(response)
@@ -143,7 +149,24 @@ class Fetcher:
                 await response.aclose()
         raise TargetError(TargetProblem.REDIRECT, f"more than {_MAX_REDIRECTS} redirects")
 
-    async def _make_request(self, url: httpx.URL) -> httpx.Request:
+    async def _find_client(self, url: httpx.URL) -> httpx.AsyncClient:
+        key = (url.scheme, url.host, url.port or _PORTS[url.scheme])
+        client = self._clients.get(key)
+        if client is None:
+            client = httpx.AsyncClient(
+                timeout=None,  # noqa: S113  one deadline holds for the whole
+                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S),
+                verify=self._tls,
+                trust_env=False,
+            )
+            self._clients[key] = client
+        self._clients.move_to_end(key)
+        if len(self._clients) > _MAX_CLIENTS:
+            _, oldest = self._clients.popitem(last=False)
+            await oldest.aclose()
+        return client
+
+    async def _make_request(self, client: httpx.AsyncClient, url: httpx.URL) -> httpx.Request:
         """A request to the address that was checked, in the name that was asked for."""
         port = url.port or _PORTS[url.scheme]
         try:
@@ -157,13 +180,11 @@ class Fetcher:
             "Accept-Encoding": "gzip",
             "User-Agent": "optiinfra",
         }
-        if url.scheme == "https":
-            headers["Connection"] = "close"  # it was made in one name and may not serve another
         if url.userinfo:
             credentials = unquote(url.userinfo.decode("ascii")).encode()
             headers["Authorization"] = f"Basic {b64encode(credentials).decode('ascii')}"
         extensions = {"sni_hostname": url.host} if url.scheme == "https" else {}
-        return self._client.build_request(
+        return client.build_request(
             "GET",
             url.copy_with(host=address, userinfo=b""),
             headers=headers,
@@ -198,6 +219,14 @@ class Fetcher:
         finally:
             if has_permit:
                 self._large.release()
+
+
+async def _send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer's head. A connection that the target closed meanwhile is replaced, once."""
+    try:
+        return await client.send(request, stream=True)
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        return await client.send(request, stream=True)
 
 
 def _read_url(text: str) -> httpx.URL:

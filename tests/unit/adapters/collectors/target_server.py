@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-Pieces = list[bytes | float]  # a number is a pause in seconds
+Pieces = list[bytes | float | asyncio.Event]  # a number is a pause in seconds
 PAGE = b'vllm:num_requests_running{model_name="m"} 3\nvllm:generation_tokens_total 50\n'
 
 
@@ -43,6 +43,8 @@ class TargetServer:
             for piece in found() if callable(found) else found:
                 if isinstance(piece, float):
                     await asyncio.sleep(piece)
+                elif isinstance(piece, asyncio.Event):
+                    await piece.wait()
                 else:
                     writer.write(piece)
                     await writer.drain()
