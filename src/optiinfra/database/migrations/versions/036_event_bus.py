@@ -26,6 +26,20 @@ EVENT = """customer_id uuid CONSTRAINT {0}_customer_id_fkey
         data jsonb NOT NULL,
         occurred_at timestamptz NOT NULL"""
 IDENTITY = "bigint GENERATED ALWAYS AS IDENTITY"
+FIRST, END = "'1970-01-01 00:00:00+00'::timestamptz", "'9999-01-01 00:00:00+00'::timestamptz"
+INSTANTS = {
+    "event_outbox": ("occurred_at", "published_at"),
+    "event_log": ("occurred_at", "published_at"),
+    "event_groups": ("created_at",),
+    "event_claims": ("claimed_at", "dead_at"),
+}
+
+
+def check_instants(table: str) -> str:
+    terms = " AND ".join(f"{name} >= {FIRST} AND {name} < {END}" for name in INSTANTS[table])
+    return f"ALTER TABLE {table} ADD CONSTRAINT check_instants CHECK ({terms})"
+
+
 STATEMENTS = (
     f"""CREATE TABLE event_outbox (
         id {IDENTITY} CONSTRAINT event_outbox_pkey PRIMARY KEY,
@@ -59,6 +73,7 @@ STATEMENTS = (
     ) WITH ({HOT})""",
     """CREATE INDEX ix_event_claims_group_id_claimed_at
         ON event_claims (group_id, claimed_at) WHERE dead_at IS NULL""",
+    *map(check_instants, INSTANTS),
     f"GRANT SELECT, INSERT ON event_outbox TO {APP}",
     f"GRANT SELECT ON event_log TO {APP}",
     f"GRANT SELECT, INSERT, DELETE ON event_outbox, event_log TO {WORKER}",

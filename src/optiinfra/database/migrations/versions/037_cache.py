@@ -15,6 +15,8 @@ STATEMENTS = (
             REFERENCES customers (id) ON DELETE CASCADE,
         value bytea NOT NULL,
         expires_at timestamptz NOT NULL
+            CONSTRAINT check_instants CHECK (expires_at >= '1970-01-01 00:00:00+00'::timestamptz
+                AND expires_at < '9999-01-01 00:00:00+00'::timestamptz)
     )""",
     "CREATE INDEX ix_cache_entries_customer_id ON cache_entries (customer_id)",
     "CREATE INDEX ix_cache_entries_expires_at ON cache_entries (expires_at)",
