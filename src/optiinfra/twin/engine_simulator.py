@@ -83,8 +83,9 @@ def simulate_replica(
     """Serve all requests; fills the four per-request arrays, returns the statistics vector.
 
     arrival float64[n] non-decreasing; prompt, output int32[n] >= 1; coefficients float64[14] as
-    `StepTimeModel.to_array` makes them; hash_offsets int64[n + 1] and hash_ids int32 as in `PrefixHashes`, or
-    offsets of zeros when prefixes are not cached. A hashed block is `blocks_per_hash` KV blocks.
+    `StepTimeModel.to_array` makes them; hash_offsets int64[n + 1] and hash_ids int32 as in
+    `PrefixHashes`, or offsets of zeros when prefixes are not cached. A hashed block is
+    `blocks_per_hash` KV blocks.
     Out: seconds float64[n] since the trace began, preemptions int32[n].
     Every request must fit: ceil((prompt + output) / block) <= num_blocks, the caller checks.
     """
