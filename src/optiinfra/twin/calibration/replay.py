@@ -171,7 +171,7 @@ def calibrate_replay(
         compute_residuals,
         np.zeros(len(SCALES)),
         bounds=(-limit, limit),
-        diff_step=0.02,
+        diff_step=0.05,  # a step less is often no other schedule
         x_scale=0.2,
         max_nfev=25,
     )
