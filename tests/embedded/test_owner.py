@@ -223,6 +223,8 @@ def test_files_with_passwords_are_ours_alone(home: Path) -> None:
     places = OwnerPlaces(home)
     for path in (places.state, places.directory / "password", places.log):
         assert path.stat().st_mode & 0o077 == 0, path
+    for name in ("owner", "clickhouse", "qdrant", "valkey"):
+        assert (home / name).stat().st_mode & 0o077 == 0, name
     command = Path(f"/proc/{state.pid}/cmdline").read_bytes().decode()
     assert places.get_password() not in command
     valkey = find_child("valkey", home)

@@ -73,7 +73,7 @@ class BufferedWriter:
         self._sink = sink
         self._limits = limits or IngestionLimits()
         self._now = now
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_descriptor = _take(directory)
         self._changed = threading.Condition()
         self._journals = {table: Journal(directory / table.value) for table in MetricTable}

@@ -63,7 +63,7 @@ class Engine:
             import chdb
         except ImportError as error:
             raise PackageMissingError("chdb-core", purpose="The embedded ClickHouse") from error
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._chdb = chdb
         self._path = str(directory.resolve())
         self._root = chdb.connect(self._path)  # keeps the engine open

@@ -48,7 +48,7 @@ class Collections:
         self._directory = directory
         self._lock = threading.Lock()
         self._open: dict[str, Collection] = {}
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in directory.glob("*.partial"):
             shutil.rmtree(left)
         for note in sorted(directory.glob("*/collection.json")):

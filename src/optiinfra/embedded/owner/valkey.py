@@ -49,7 +49,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start it, ending one that a killed owner left. Raises StoreError."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = self._take_over()
         try:
             self._start(lock)
