@@ -102,6 +102,10 @@ _GAUGES = {
         "gpu_sm_active_ratio": "DCGM_FI_PROF_SM_ACTIVE",
         "gpu_sm_occupancy_ratio": "DCGM_FI_PROF_SM_OCCUPANCY",
     },
+    "otel": {
+        "gpu_utilization_ratio": "hw_gpu_utilization hw_gpu_utilization_ratio",
+        "gpu_memory_used_bytes": "hw_gpu_memory_usage hw_gpu_memory_usage_bytes",
+    },
     "node": {
         "memory_total_bytes": "node_memory_MemTotal_bytes node_memory_MemTotal",
         "memory_available_bytes": "node_memory_MemAvailable_bytes node_memory_MemAvailable",
@@ -137,6 +141,7 @@ _COUNTERS = {
     },
     "epp": {"gateway_requests_total": "inference_objective_request inference_model_request"},
     "dcgm": {"gpu_uncorrectable_remapped_rows_total": "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS"},
+    "otel": {"gpu_io_bytes_total": "hw_gpu_io hw_gpu_io_bytes"},
     "node": {
         "cpu_seconds_total": "node_cpu_seconds node_cpu",
         "network_rx_bytes_total": "node_network_receive_bytes",
@@ -183,6 +188,19 @@ _HISTOGRAMS = {
         "tpot_s": "trtllm_time_per_output_token_seconds",
         "e2e_s": "trtllm_e2e_request_latency_seconds",
         "queue_s": "trtllm_request_queue_time_seconds",
+    },
+    "otel": {  # the second name is what a conversion to Prometheus makes of it
+        metric: f"{name} {name}{unit}"
+        for metric, name, unit in (
+            ("ttft_s", "gen_ai_server_time_to_first_token", "_seconds"),
+            ("tpot_s", "gen_ai_server_time_per_output_token", "_seconds"),
+            ("e2e_s", "gen_ai_server_request_duration", "_seconds"),
+            ("client_e2e_s", "gen_ai_client_operation_duration", "_seconds"),
+            ("client_ttft_s", "gen_ai_client_operation_time_to_first_chunk", "_seconds"),
+            ("client_tokens", "gen_ai_client_token_usage", "_tokens"),
+            ("agent_s", "gen_ai_invoke_agent_duration", "_seconds"),
+            ("tool_s", "gen_ai_execute_tool_duration", "_seconds"),
+        )
     },
     "epp": {
         "gateway_e2e_s": "inference_objective_request_duration_seconds "

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiinfra.adapters.collectors.page import BAD_TIMESTAMP, NO_TIMESTAMP, Layout, Page
-from optiinfra.adapters.collectors.page_parser import PageParser
 from optiinfra.adapters.collectors.plan import NOWHERE, RATIOS, HistogramGroup, Plan, PlanMaker
 from optiinfra.adapters.collectors.problems import ReadingProblem
 from optiinfra.adapters.collectors.quantiles import compute_quantiles
@@ -56,12 +55,12 @@ class TargetReader:
         self._at_ns = np.empty(0, np.int64)
         self._start_s = np.nan
 
-    def read(self, page: Page, parser: PageParser, at_ns: int) -> Reading:
-        """The samples of a page that was read at `at_ns`.
+    def read(self, page: Page, table: SeriesTable, at_ns: int) -> Reading:
+        """The samples of a page that was read at `at_ns`; `table` names its series.
 
         A rate or quantile needs the page before: the first page gives none.
         """
-        plan = self._plan_for(page.layout, parser)
+        plan = self._plan_for(page.layout, table)
         problems = Counter(plan.problems)
         instant_ns, is_usable = self._check_instants(page, at_ns, problems)
         increase = self._compare(page, plan, instant_ns, is_usable, problems)
@@ -97,15 +96,15 @@ class TargetReader:
             np.zeros(1, np.float64),
         )
 
-    def _plan_for(self, layout: Layout, parser: PageParser) -> Plan:
-        if parser.table is not self._table:
-            self._table = parser.table
+    def _plan_for(self, layout: Layout, table: SeriesTable) -> Plan:
+        if table is not self._table:
+            self._table = table
             self._layout = None
             self._value, self._at_ns = np.empty(0), np.empty(0, np.int64)
         if self._plan is None or layout is not self._layout:
-            self._plan = self._maker.make(layout, parser.series)
+            self._plan = self._maker.make(layout, table.series)
             self._layout = layout
-        num_more = len(parser.series) - self._value.size
+        num_more = len(table.series) - self._value.size
         if num_more:
             self._value = np.append(self._value, np.full(num_more, np.nan))
             self._at_ns = np.append(self._at_ns, np.zeros(num_more, np.int64))

@@ -110,7 +110,7 @@ class TargetScraper:
             where = "" if error.line is None else f"line {error.line}: "
             problem = TargetProblem(error.reason.value)
             raise TargetError(problem, f"{where}{error.problem}") from error
-        return self._reader.read(page, self._parser, at_ns)
+        return self._reader.read(page, self._parser.table, at_ns)
 
 
 class Scraper:

@@ -71,7 +71,7 @@ class SeriesTable:
         else:
             name, pairs, end = _read_careful(line, is_open=is_open)
             labels = self._intern(pairs, line)
-        return self._number(SeriesName(name, labels)), end
+        return self.number(SeriesName(name, labels)), end
 
     def find(self, text: str) -> int | None:
         """Number of the series that `text` names, where it is sure without the grammar.
@@ -85,7 +85,7 @@ class SeriesTable:
             known = self._names.get(name)
             if labels is None or known is None or (rest[-1:] != "}" and text != name):
                 return None
-            number = self._number(SeriesName(known, labels))
+            number = self.number(SeriesName(known, labels))
             self.remember(text, number)
         return number
 
@@ -94,7 +94,12 @@ class SeriesTable:
         if len(self.by_text) < 2 * self.max_series:
             self.by_text[text] = series
 
-    def _number(self, name: SeriesName) -> int:
+    def number(self, name: SeriesName) -> int:
+        """The number of a series; a new one where it was not named before.
+
+        Raises:
+            PageError: one more than the table may hold.
+        """
         number = self._by_name.get(name)
         if number is None:
             number = len(self.series)

@@ -21,7 +21,7 @@ def read_pages(
     """Readings of pages of one target, `step_ns` apart."""
     parser, reader = PageParser(), TargetReader(Target(CUSTOMER, "t", "http://t/metrics"))
     return [
-        reader.read(parser.parse(page.encode(), form), parser, START_NS + number * step_ns)
+        reader.read(parser.parse(page.encode(), form), parser.table, START_NS + number * step_ns)
         for number, page in enumerate(pages)
     ]
 
