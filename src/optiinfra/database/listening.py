@@ -59,7 +59,6 @@ class Listener:
                 make_plain_url(self._address),
                 password=self._address.password,
                 autocommit=True,
-                prepare_threshold=None,
                 **get_connect_arguments(self._address),
             )
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
