@@ -7,6 +7,7 @@ PY := $(BIN)/python
 READY := $(VENV)/.ready
 DEMO := out/demo
 PYTEST_ARGS ?=
+PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4
 export NO_MKDOCS_2_WARNING = 1
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ demo: $(DEMO)/requests.csv ## analyze the example fleet under a generated worklo
 	$(BIN)/optiinfra analyze --fleet examples/fleet.yaml --trace $(DEMO)/requests.csv --report $(DEMO)/report.html
 
 test: $(READY) ## run the tests; PYTEST_ARGS="-k word" narrows them
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
 
 check: lint types architecture dependencies spelling coverage docs ## everything, as CI runs it
 
@@ -48,7 +49,7 @@ spelling: $(READY) ## spelling of code and prose
 	$(BIN)/typos
 
 coverage: $(READY) ## run the tests and report branch coverage
-	$(PY) -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(PY) -m pytest --cov --cov-report=term:skip-covered $(PYTEST_JOBS) $(PYTEST_ARGS)
 
 docs: $(READY) ## build the documentation into site/, strictly
 	$(PY) -m mkdocs build --strict --quiet

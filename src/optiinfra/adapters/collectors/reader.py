@@ -55,6 +55,7 @@ class TargetReader:
         self._at_ns = np.empty(0, np.int64)
         self._start_s = np.nan
 
+    @np.errstate(all="ignore")  # what is not finite in the end is left out
     def read(self, page: Page, table: SeriesTable, at_ns: int) -> Reading:
         """The samples of a page that was read at `at_ns`; `table` names its series.
 

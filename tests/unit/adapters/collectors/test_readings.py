@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.adapters.collectors.readings import START_NS, list_values, read_pages
 
+from optiinfra.adapters.collectors.catalogue import RuleKind, list_rules
 from optiinfra.adapters.collectors.problems import ReadingProblem
 from optiinfra.adapters.collectors.quantiles import compute_quantiles
 from optiinfra.adapters.prometheus_series import find_quantile
@@ -165,6 +167,34 @@ def test_an_unknown_source_is_up_and_says_so() -> None:
     assert list_values(reading.batch) == {}
     assert reading.batch.series[reading.batch.series_index[0]].metric == "up"
     assert reading.problems == {ReadingProblem.UNKNOWN_SOURCE: 1}
+
+
+VALUES = ("0", "1", "-1", "NaN", "+Inf", "-Inf", "1e308", "-1e308", "1e-320", "5", "7.5", "1e18")
+EDGES = ("0.1", "0.5", "1", "+Inf", "inf", "NaN", "abc", "", "-1", "1.0", "1e400")
+TIMES = ("", "", "", " 1700000000000", " 1700000015000", " NaN", " 99999999999999", " -1")
+
+
+def make_wild_page(rng: random.Random, names: list[str]) -> str:
+    lines = []
+    for name in (name for name in names for _ in range(rng.randint(0, 8))):
+        labels, suffix = [], ""
+        if list_rules()[name].kind == RuleKind.HISTOGRAM:
+            suffix = rng.choice(("_bucket", "_bucket", "_bucket", "_sum", "_count"))
+            labels += [f'le="{rng.choice(EDGES)}"'] if suffix == "_bucket" else []
+        labels += [f'gpu="{rng.randint(0, 1)}"'] if rng.random() < 0.5 else []
+        labels += ['mode="idle"'] if rng.random() < 0.3 else []
+        text = ",".join(labels)
+        lines.append(f"{name}{suffix}{{{text}}} {rng.choice(VALUES)}{rng.choice(TIMES)}")
+    lines += [f"process_start_time_seconds {rng.choice(VALUES)}"] if rng.random() < 0.3 else []
+    return "\n".join(lines)
+
+
+def test_no_page_that_can_be_read_breaks_the_reader() -> None:
+    for seed in range(150):
+        rng = random.Random(seed)
+        names = rng.sample(sorted(list_rules()), 6)
+        for reading in read_pages(*(make_wild_page(rng, names) for _ in range(4))):
+            assert len(reading.batch) >= 1  # `up`; a batch holds finite values only
 
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=8)
