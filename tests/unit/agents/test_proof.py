@@ -130,7 +130,7 @@ def test_what_would_make_it_wrong_is_simulated() -> None:
 
 
 def test_a_tight_recommendation_does_not_hold_under_more_load() -> None:
-    snapshot = make_snapshot(trace=make_conversation(14.0, num_requests=2_000))
+    snapshot = make_snapshot(trace=make_conversation(16.0, num_requests=2_000))
     (recommendation,) = plan(snapshot)
     rows = {(row.axis, row.factor): row for row in recommendation.sensitivities}
     assert rows[Axis.LOAD, 0.8].holds
