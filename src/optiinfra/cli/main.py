@@ -18,6 +18,7 @@ from optiinfra.cli import scrape as scrape_command
 from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
+from optiinfra.cli.memory import app as memory_app
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.stores import down, up, verify
 from optiinfra.cli.twin import app as twin_app
@@ -41,6 +42,7 @@ app.command()(analyze)
 app.command()(scrape_command.scrape)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
+app.add_typer(memory_app, name="memory")
 app.add_typer(twin_app, name="twin")
 app.command("generate-trace")(generate_trace)
 app.command()(up)
