@@ -12,7 +12,7 @@ export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check format lint types architecture dependencies spelling coverage \
-	docs bench lock clean
+	docs bench lock clean verify
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ coverage: $(READY) ## run the tests and report branch coverage
 docs: $(READY) ## build the documentation into site/, strictly
 	$(PY) -m mkdocs build --strict --quiet
 
+verify: $(READY) ## write to every store and read it back, starting the embedded ones where none run
+	$(BIN)/optiinfra verify --start
+
 bench: $(READY) ## measure the figures that the README states
 	@set -e; for path in benchmarks/[a-z]*.py; do name=$${path##*/}; echo "== $${name%.py}"; $(PY) -m benchmarks.$${name%.py}; done
 
@@ -63,7 +66,7 @@ clean: ## remove what the targets made, but for .venv
 lock: $(READY) ## pin every dependency again, with hashes and without a registry's address
 	$(BIN)/uv lock --quiet --upgrade --python $(PY)
 	@{ echo "# Every dependency, pinned with its hashes. Made by \`make lock\`, never by hand."; \
-	   $(BIN)/uv export --quiet --frozen --format requirements-txt --no-emit-project --all-groups --no-header; } > $(VENV)/requirements.new
+	   $(BIN)/uv export --quiet --frozen --format requirements-txt --no-emit-project --all-extras --all-groups --no-header; } > $(VENV)/requirements.new
 	@mv $(VENV)/requirements.new requirements.txt
 	@rm -f uv.lock
 	@{ echo "# The installer alone, for \`make setup\`; same pin as in requirements.txt."; \

@@ -74,7 +74,7 @@ def report(name: str, wall_s: float, memory: int, answer: dict[str, Any]) -> dic
     deployment: dict[str, Any] = answer["deployments"][0]
     print(
         f"{name:28} {wall_s:6.1f} s wall  {memory / 2**20:6.0f} MiB  "
-        f"{len(deployment['candidates'])} candidates  "
+        f"{len(deployment['candidates'])} + {len(deployment['dropped'])} candidates  "
         f"{deployment['trace']['num_requests']} requests"
     )
     return deployment
@@ -103,7 +103,7 @@ def main() -> int:
             deployment = report(name, wall_s, memory, answer)
             if wall_s > MAX_WALL_S or memory > MAX_MEMORY_BYTES:
                 missed.append(f"{name}: {wall_s:.1f} s, {memory / 2**20:.0f} MiB")
-        if len(deployment["candidates"]) < MIN_CANDIDATES:
+        if len(deployment["candidates"]) + len(deployment["dropped"]) < MIN_CANDIDATES:
             missed.append("too few candidates")
         for recommendation in deployment["recommendations"]:
             print(f"recommended: {recommendation['title']}")

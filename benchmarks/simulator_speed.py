@@ -3,9 +3,11 @@
     python -m benchmarks.simulator_speed [--requests 1000000] [--runs 5]
 
 Llama-3.1-8B on one H100 at 70 % of its sustainable rate (TTFT 1 s, TPOT 30 ms, 95 %) under a
-generated conversation; all outputs on: per-request times, preemptions, distributions, attainment,
-occupancies, histograms. CPU time of the process and of its children; compilation is apart. Jumping
-and walking alternate, so a change of the machine's speed meets both alike.
+generated conversation; all outputs on: per-request times, gaps between tokens, preemptions, a
+series of one a second, distributions, attainment, occupancies, histograms. The same with block
+hashes: 200 system prompts of 1,024 tokens, drawn like Zipf. CPU time of the process and of its
+children; compilation is apart. Jumping and walking alternate, so a change of the machine's speed
+meets both alike.
 """
 
 from __future__ import annotations
@@ -15,18 +17,22 @@ import resource
 import statistics
 import sys
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from optiinfra.domain.architecture_catalogue import get_architecture
 from optiinfra.domain.engine_arguments import Engine, EngineArguments
 from optiinfra.domain.fleet import SLOTarget
 from optiinfra.domain.gpu_catalogue import get_gpu
-from optiinfra.domain.trace import Trace
+from optiinfra.domain.trace import PrefixHashes, Trace
 from optiinfra.twin.memory import MemoryPlan
 from optiinfra.twin.replicas import simulate
 from optiinfra.twin.service import summarize_service
 from optiinfra.twin.stand import Stand, find_sustainable_rate
 from optiinfra.twin.step_time import StepTimeModel, build_step_time_model
 from optiinfra.twin.workload import generate_conversation
+from optiinfra.twin.workload.prefixes import number_densely
 
 SLO = SLOTarget(ttft_s=1.0, tpot_s=0.030, attainment_ratio=0.95)
 ARGUMENTS = EngineArguments(
@@ -38,6 +44,8 @@ ARGUMENTS = EngineArguments(
 )
 LOAD_RATIO = 0.7
 TARGET_PER_S = 300_000
+HASHED_TARGET_PER_S = 100_000
+NUM_GROUPS, NUM_SHARED_BLOCKS, BLOCK_TOKENS = 200, 2, 512
 
 
 def get_cpu_s() -> float:
@@ -49,9 +57,32 @@ def get_cpu_s() -> float:
 def run(trace: Trace, model: StepTimeModel, plan: MemoryPlan, *, is_jumping: bool) -> float:
     """CPU seconds of one simulation with everything it reports."""
     started = get_cpu_s()
-    result = simulate(trace, model, plan, ARGUMENTS, num_replicas=1, is_jumping=is_jumping)
+    result = simulate(
+        trace,
+        model,
+        plan,
+        ARGUMENTS,
+        num_replicas=1,
+        is_jumping=is_jumping,
+        has_itl=True,
+        tick_s=1.0,
+    )
     summarize_service(trace, result, SLO, plan, ARGUMENTS, has_histograms=True)
     return get_cpu_s() - started
+
+
+def add_hashes(trace: Trace) -> Trace:
+    """The trace with a shared system prompt before each prompt, in blocks of 512 tokens."""
+    rng = np.random.default_rng(5)
+    prompts = trace.prompt_tokens + NUM_SHARED_BLOCKS * BLOCK_TOKENS
+    lengths = -(-prompts.astype(np.int64) // BLOCK_TOKENS)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    group = np.minimum(rng.zipf(1.5, trace.num_requests) - 1, NUM_GROUPS - 1)
+    ids = NUM_GROUPS * NUM_SHARED_BLOCKS + np.arange(int(offsets[-1]), dtype=np.int64)
+    for block in range(NUM_SHARED_BLOCKS):
+        ids[offsets[:-1] + block] = group * NUM_SHARED_BLOCKS + block
+    hashes = PrefixHashes(offsets, number_densely(ids), BLOCK_TOKENS)
+    return replace(trace, prompt_tokens=prompts.astype(np.int32), prefix_hashes=hashes)
 
 
 def main() -> int:
@@ -76,19 +107,28 @@ def main() -> int:
     )
     plan = stand.with_trace(trace).plan_memory(gpu, ARGUMENTS)
     model = build_step_time_model(architecture, gpu, ARGUMENTS)
-    jumping, walking = [], []
+    hashed = add_hashes(trace)
+    jumping, walking, hashing = [], [], []
+    run(small, model, plan, is_jumping=True)
     for _ in range(options.runs):
         jumping.append(run(trace, model, plan, is_jumping=True))
         walking.append(run(trace, model, plan, is_jumping=False))
+        hashing.append(run(hashed, model, plan, is_jumping=True))
     tokens = int(trace.output_tokens.sum(dtype="int64"))
     print(f"{options.requests:,} requests, {tokens:,} output tokens, {options.runs} runs each")
     medians = {}
-    for name, times in (("jumping", jumping), ("every step", walking)):
+    for name, times in (
+        ("jumping", jumping),
+        ("every step", walking),
+        ("with hashes", hashing),
+    ):
         medians[name] = options.requests / statistics.median(times)
         spread = f"{options.requests / max(times):,.0f} to {options.requests / min(times):,.0f}"
         print(f"{name:12} {medians[name]:12,.0f} requests per CPU-second (median; {spread})")
     print(f"ratio        {medians['jumping'] / medians['every step']:12.2f}")
-    return 0 if medians["jumping"] >= TARGET_PER_S else 1
+    print("peers: splitwise-sim 57, a Vidur fork 43 to 68, LLMServingSim 2 requests per second")
+    is_fast = medians["jumping"] >= TARGET_PER_S and medians["with hashes"] >= HASHED_TARGET_PER_S
+    return 0 if is_fast else 1
 
 
 if __name__ == "__main__":

@@ -32,9 +32,20 @@ def real_data_dir() -> Path:
     return folder
 
 
+def _drop_stale_machine_code() -> None:
+    """Compiled functions are kept beside the source, and not renewed when one they call changes."""
+    folder = Path(__file__).parent.parent / "src" / "optiinfra" / "twin"
+    newest = max(path.stat().st_mtime for path in folder.rglob("*.py"))
+    kept = [path for suffix in ("nbi", "nbc") for path in folder.rglob(f"*.{suffix}")]
+    if any(path.stat().st_mtime < newest for path in kept):
+        for path in kept:
+            path.unlink(missing_ok=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a folder of real samples that is named but is not there."""
     del config
+    _drop_stale_machine_code()
     folder = _find_data_dir()
     if folder is not None and not folder.is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE} names {folder}, which is not a folder")
@@ -51,7 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the end, how many tests had no real data to read."""
+    """Say loudly, at the end, which tests had no real data, no server, no pooler."""
+    _tell_missing_servers(terminalreporter)
+    _say_without_pooler(terminalreporter)
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
@@ -68,3 +81,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for report in skipped:
         terminalreporter.write_line(f"  {report.nodeid}")
+
+
+def _tell_missing_servers(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "system_servers" in getattr(report, "keywords", {})
+    ]
+    if skipped:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_sep("!", "NOT TESTED ON SERVERS OF THE SYSTEM", **loud)
+        for report in skipped:
+            terminalreporter.write_line(f"  {report.nodeid}: {report.longrepr[-1]}", **loud)
+
+
+def _say_without_pooler(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "pgbouncer" in getattr(report, "keywords", {})
+    ]
+    if skipped:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_sep("!", "NOT TESTED BEHIND A POOLER", **loud)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped: install pgbouncer and run them again.", **loud
+        )

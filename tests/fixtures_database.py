@@ -81,9 +81,7 @@ def migrated_url(postgres_url: str) -> str:
     run_admin(postgres_url, f"CREATE DATABASE {TEMPLATE}")
     url = change_database(postgres_url, TEMPLATE)
     migrate.upgrade(url)
-    engine = make_engine(url, is_pooled=False)
-    with engine.begin() as connection:
-        partitions.create_ahead(connection, until=END_OF_PARTITIONS)
+    partitions.create_ahead(make_engine(url, is_pooled=False), until=END_OF_PARTITIONS)
     return url
 
 

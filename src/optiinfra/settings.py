@@ -15,6 +15,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTIINFRA_", frozen=True, extra="ignore")
 
     database_url: SecretStr | None = None  # a PostgreSQL server; None: the embedded one
+    clickhouse_url: SecretStr | None = None  # a server; None: the embedded one
+    qdrant_url: SecretStr | None = None  # a server; None: the embedded one
+    qdrant_api_key: SecretStr | None = None  # of that server
+    redis_url: SecretStr | None = None  # Redis or Valkey; None: the embedded one
     data_dir: Path = Field(default_factory=lambda: user_data_path("optiinfra"))
     key_file: Path | None = None  # keys of sensitive values; None: in the data directory
     postgres_bin_dir: Path | None = None  # binaries of the embedded server; None: found

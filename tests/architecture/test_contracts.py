@@ -23,6 +23,10 @@ BREAKS = {
     "domain/trace.py": ("import numba", "Home of numba"),
     "cli/__init__.py": ("import plotly", "Home of plotly"),
     "twin/__init__.py": ("import pyarrow", "Home of httpx"),
+    "orchestrator/analysis.py": ("import clickhouse_connect", "Home of the clients of stores"),
+    "adapters/csv_table.py": ("import uvicorn", "Home of the engines of stores"),
+    "adapters/workload_file.py": ("import qdrant_edge", "Home of the engines of stores"),
+    "adapters/text_file.py": ("import chdb", "Home of the engines of stores"),
     "database/__init__.py": ("import pydantic_settings", "Home of pydantic-settings"),
 }
 

@@ -12,7 +12,7 @@ MAX_FUNCTION_LINES = 60
 LONG_FUNCTIONS = {
     "src/optiinfra/cli/analyze.py:analyze": "its signature is the table of options",
     "src/optiinfra/cli/generate_trace.py:generate_trace": "its signature is the table of options",
-    "src/optiinfra/twin/engine_simulator.py:simulate_replica": "one loop, compiled whole: calls "
+    "src/optiinfra/twin/engine_simulator.py:advance": "one loop, compiled whole: calls "
     "inside it would cost what the compiler saves",
 }
 EXEMPT = "src/optiinfra/database/migrations/versions"

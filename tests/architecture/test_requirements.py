@@ -21,10 +21,11 @@ def read_pins(name: str) -> dict[str, str]:
 
 
 def list_direct_requirements() -> list[Requirement]:
-    """What pyproject.toml asks for, in every group."""
+    """What pyproject.toml asks for, in every extra and group."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lines = [*project["project"]["dependencies"]]
-    for group in project["dependency-groups"].values():
+    extras = project["project"]["optional-dependencies"]
+    for group in (*extras.values(), *project["dependency-groups"].values()):
         lines.extend(group)
     return [Requirement(line) for line in lines]
 

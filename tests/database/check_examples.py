@@ -61,7 +61,42 @@ def day(**changes: str) -> str:
     return ", ".join(f"{column} = {value}" for column, value in (DAY | changes).items())
 
 
+# By table, the columns that hold an instant; in the ones that a key is made of, others are refused.
+INSTANTS = {
+    "agent_capabilities": "updated_at",
+    "agent_configs": "created_at",
+    "agent_metrics": "recorded_at",
+    "agent_states": "last_activity",
+    "agents": "updated_at",
+    "approvals": "updated_at",
+    "customers": "created_at",
+    "events": "created_at",
+    "optimizations": "updated_at",
+    "quality_baselines": "created_at",
+    "quality_metrics": "timestamp",
+    "quality_regressions": "updated_at",
+    "recommendations": "approved_at",
+    "resource_metrics": "timestamp",
+    "scaling_events": "updated_at",
+    "workflow_artifacts": "created_at",
+    "workflow_executions": "updated_at",
+    "workflow_steps": "updated_at",
+}
+PARTITIONED = ("agent_metrics", "events", "resource_metrics")  # an end comes with each partition
+
+
+def instant(table: str) -> Examples:
+    late = () if table in PARTITIONED else ("'infinity'", "'9999-01-01 00:00+00'", "'294276-01-01'")
+    last = () if table in PARTITIONED else ("'9998-12-31 23:59:59.999999+00'",)
+    return each(
+        INSTANTS[table],
+        ("'1970-01-01 00:00+00'", "now()", *last),
+        ("'-infinity'", "'1969-12-31 23:59:59.999999+00'", "'4713-01-01 BC'", *late),
+    )
+
+
 CHECKS: dict[str, Examples] = {
+    **{f"{table}.check_instants": instant(table) for table in INSTANTS},
     "agent_capabilities.check_capability_version": each(
         "capability_version",
         ("'1.0.0'", "'0.10.2-rc.1'", "'0.0.0-x1'"),
@@ -78,6 +113,7 @@ CHECKS: dict[str, Examples] = {
         ("metric_type = 'counter', metric_value = -1",),
     ),
     "agent_states.check_error_count": count("error_count"),
+    "event_claims.check_claim_attempts": each("attempts", (1, 5), (0, -1)),
     "migration_findings.check_finding_action": each(
         "action", ("'mended'", "'quarantined'"), ("'deleted'", "''")
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -19,25 +18,22 @@ from tests.factories.core import (
     make_agent,
     make_approval,
     make_customer,
-    make_event,
     make_optimization,
     make_recommendation,
 )
 from tests.factories.resource_schema import make_resource_metric, make_scaling_event
 from tests.factories.workflow_history import make_artifact, make_execution, make_step
 
-from optiinfra.database import partitions
 from optiinfra.database.engine import Database
 from optiinfra.database.models import (
     AgentCapability,
     AgentMetric,
-    Event,
     WorkflowStateTransition,
 )
 from optiinfra.database.repositories.transitions import Transitions
 from optiinfra.database.verification.modelled import compare_models
 from optiinfra.domain import lifecycles
-from optiinfra.domain.errors import ConflictError, ConstraintError, TimeOutsideError
+from optiinfra.domain.errors import ConflictError, ConstraintError
 from optiinfra.kit.lifecycle import Lifecycle
 
 Make = Callable[..., Any]
@@ -190,32 +186,6 @@ def test_an_execution_takes_its_history_along(session: Session) -> None:
     execution = make_execution(session, make_customer(session), make_agent(session))
     session.execute(text("DELETE FROM workflow_executions WHERE id = :id"), {"id": execution.id})
     assert session.scalar(select(func.count()).select_from(WorkflowStateTransition)) == 0
-
-
-def test_partitions_are_made_ahead_and_pruned_behind(database: Database) -> None:
-    with database.transaction() as session:
-        customer = make_customer(session)
-        make_event(session, customer, created_at=NOW)
-        late = make_event(session, customer, created_at=datetime(2027, 12, 5, tzinfo=UTC))
-    with pytest.raises(TimeOutsideError) as caught, database.transaction() as session:
-        make_event(session, customer, created_at=datetime(2031, 1, 1, tzinfo=UTC))
-    assert caught.value.table == "events"
-    until = datetime(2028, 2, 15, tzinfo=UTC)
-    with database.transaction() as session:
-        connection = session.connection()
-        made = partitions.create_ahead(connection, until=until)
-        assert made[:2] == ["resource_metrics_p_2028_01", "resource_metrics_p_2028_02"]
-        assert partitions.create_ahead(connection, until=until) == []
-        assert partitions.get_covered_until(connection) == datetime(2028, 3, 1, tzinfo=UTC)
-        assert partitions.is_running_out(connection, now=until + timedelta(days=10))
-        assert not partitions.is_running_out(connection, now=NOW)
-        dropped = partitions.prune(
-            connection, table="events", before=datetime(2027, 11, 15, tzinfo=UTC)
-        )
-        assert dropped[0] == "events_p_first"
-        assert session.scalars(select(Event.id)).all() == [late.id]
-        with pytest.raises(ValueError, match="not partitioned"):
-            partitions.prune(connection, table="customers", before=NOW)
 
 
 def test_a_refusal_names_table_column_and_constraint(database: Database) -> None:

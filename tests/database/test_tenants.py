@@ -21,6 +21,7 @@ from tests.factories.core import (
     make_optimization,
     make_recommendation,
 )
+from tests.factories.event_bus import make_logged_event, make_outbox_event
 from tests.factories.records import make_finding
 from tests.factories.resource_schema import (
     make_resource_metric,
@@ -48,7 +49,8 @@ from optiinfra.domain.errors import NotFoundError
 
 HIDDEN = {
     "agents", "agent_configs", "agent_states", "agent_capabilities", "agent_metrics",
-    "capability_splits",
+    "capability_splits", "event_groups", "event_claims", "cache_entries",
+    "rate_buckets",
 }  # fmt: skip
 TENANT_TABLES = sorted(set(Base.metadata.tables) - HIDDEN)
 
@@ -68,6 +70,8 @@ def fill(session: Session) -> UUID:
     make_quality_metric(session, customer, agent)
     make_regression(session, make_baseline(session, customer, agent))
     make_finding(session, customer)
+    make_outbox_event(session, customer)
+    make_logged_event(session, customer)
     return customer.id
 
 

@@ -9,6 +9,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from tests.scenarios.files import Files
 
 TIMEOUT_S = 100
@@ -29,6 +30,7 @@ def run_command(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.timeout(600)  # five processes, each of which starts PostgreSQL
 def test_the_command_from_analysis_to_decision(files: Files, open_dir: Path) -> None:
     analyze = ("analyze", "--fleet", str(files.fleet), "--trace", str(files.trace))
     done = run_command(open_dir, *analyze, "--json", "--report", str(files.report))

@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tests.factories.fleet import make_architecture, make_arguments, make_gpu
 
-from optiinfra.twin.engine_simulator import STAT_PREEMPTIONS, simulate_replica
+from optiinfra.twin.engine_state import (
+    FINISHED,
+    FIRST_SCHEDULED,
+    FIRST_STAT,
+    FIRST_TOKEN,
+    PREEMPTIONS,
+    STAT_PREEMPTIONS,
+    make_replicas,
+    make_requests,
+)
+from optiinfra.twin.open_arrivals import serve_arrivals
+from optiinfra.twin.scheduling import VLLM_V1, Scheduling
 from optiinfra.twin.step_time import StepTimeModel, build_step_time_model
 
 PREFIX_SHARE = 0.4  # of the workloads have prefix hashes
@@ -101,31 +112,40 @@ def _draw_hashes(
     return tuple(ids)
 
 
-def run_compiled(workload: Workload, model: StepTimeModel, *, is_jumping: bool = True) -> Run:
+def run_compiled(
+    workload: Workload,
+    model: StepTimeModel,
+    *,
+    is_jumping: bool = True,
+    scheduling: Scheduling = VLLM_V1,
+) -> Run:
     """The compiled simulator on a workload."""
     n = workload.num_requests
     lengths = [len(ids) for ids in workload.hash_ids] or [0] * n
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = np.array([h for ids in workload.hash_ids for h in ids], np.int32)
-    scheduled, first, finished = np.zeros(n), np.zeros(n), np.zeros(n)
-    preemptions = np.zeros(n, np.int32)
-    stats = simulate_replica(
+    requests = make_requests(
         workload.arrival_s,
         workload.prompt_tokens,
         workload.output_tokens,
-        model.to_array(),
-        workload.max_num_seqs,
-        workload.max_num_batched_tokens,
-        workload.num_blocks,
-        workload.block_size,
-        offsets,
-        flat,
-        int(flat.max()) + 1 if flat.size else 0,
-        workload.blocks_per_hash,
-        is_jumping,
-        scheduled,
-        first,
-        finished,
-        preemptions,
+        hash_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        hash_ids=flat,
     )
-    return Run(scheduled, first, finished, preemptions, stats)
+    replicas = make_replicas(
+        1,
+        model.to_array(),
+        scheduling,
+        max_num_seqs=workload.max_num_seqs,
+        max_num_batched_tokens=workload.max_num_batched_tokens,
+        num_blocks=workload.num_blocks,
+        block_size=workload.block_size,
+        num_hash_ids=int(flat.max()) + 1 if flat.size else 0,
+        blocks_per_hash=workload.blocks_per_hash,
+    )
+    serve_arrivals(replicas, requests, is_jumping)
+    return Run(
+        requests.instants[:, FIRST_SCHEDULED].copy(),
+        requests.instants[:, FIRST_TOKEN].copy(),
+        requests.instants[:, FINISHED].copy(),
+        requests.cells[:n, PREEMPTIONS].astype(np.int32),
+        replicas.figures[0, FIRST_STAT:].copy(),
+    )

@@ -14,7 +14,7 @@ from tests.factories.fleet import (
 
 from optiinfra.domain.engine_arguments import EngineArguments
 from optiinfra.domain.trace import PrefixHashes, Trace
-from optiinfra.twin.engine_simulator import NUM_STATS, STAT_HIT_TOKENS, STAT_PREFILL_TOKENS
+from optiinfra.twin.engine_state import NUM_STATS, STAT_HIT_TOKENS, STAT_PREFILL_TOKENS
 from optiinfra.twin.memory import compute_memory_plan
 from optiinfra.twin.replicas import Simulation, simulate
 from optiinfra.twin.step_time import build_step_time_model

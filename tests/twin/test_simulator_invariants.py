@@ -12,7 +12,7 @@ from tests.factories.fleet import make_step_time_model
 from tests.twin.small_workloads import Workload, draw_workload, make_llama_model, run_compiled
 
 from optiinfra.twin.compiled_step import step_s
-from optiinfra.twin.engine_simulator import (
+from optiinfra.twin.engine_state import (
     STAT_BLOCKS_MAX,
     STAT_BUSY_S,
     STAT_END_S,
@@ -146,7 +146,7 @@ def test_the_request_admitted_last_is_preempted_and_computed_again() -> None:
 
 
 @given(
-    values=st.lists(coefficients, min_size=12, max_size=12),
+    values=st.lists(coefficients, min_size=14, max_size=14),
     miss=st.floats(0.0, 1.0),
     counts=st.tuples(*(st.integers(0, n) for n in (300, 10**6, 8192, 50))),
     pairs=st.floats(0.0, 1e9),

@@ -13,7 +13,7 @@ from tests.factories.fleet import (
 )
 from tests.twin.small_workloads import Run, draw_workload, make_llama_model, run_compiled
 
-from optiinfra.twin.engine_simulator import (
+from optiinfra.twin.engine_state import (
     STAT_EVENTS,
     STAT_KV_TOKEN_S,
     STAT_STEPS,

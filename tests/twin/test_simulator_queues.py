@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.factories.fleet import make_conversation, make_poisson_arrivals, make_step_time_model
 from tests.twin.small_workloads import Run, Workload, make_llama_model, run_compiled
 
-from optiinfra.twin.engine_simulator import (
+from optiinfra.twin.engine_state import (
     STAT_BUSY_S,
     STAT_END_S,
     STAT_PREEMPTIONS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.twin.naive_replica import NaiveReplica
 from tests.twin.small_workloads import Workload, draw_workload, make_llama_model, run_compiled
 
-from optiinfra.twin.engine_simulator import STAT_BLOCKS_MAX, STAT_HIT_TOKENS, STAT_KV_TOKEN_S
+from optiinfra.twin.engine_state import STAT_BLOCKS_MAX, STAT_HIT_TOKENS, STAT_KV_TOKEN_S
 
 MODEL = make_llama_model()
 MAX_REQUESTS = 30

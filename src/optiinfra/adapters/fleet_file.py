@@ -33,7 +33,8 @@ from optiinfra.adapters.fleet_file_yaml import (
 from optiinfra.adapters.price_book import PriceBook
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.fleet import Deployment, Fleet, Limits
-from optiinfra.domain.gpu_catalogue import GPUS, find_gpu, get_nearest_gpu, list_close_gpu_names
+from optiinfra.domain.gpu_catalogue import find_gpu, get_nearest_gpu, list_close_gpu_names
+from optiinfra.domain.gpu_datasheets import GPUS
 from optiinfra.domain.gpus import GPU
 from optiinfra.domain.prices import Offer
 

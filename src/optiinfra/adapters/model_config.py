@@ -13,8 +13,10 @@ from optiinfra.domain.errors import InputError
 _DENSE = {"llama", "mistral", "qwen2", "qwen3", "phi3", "granite", "olmo2"}
 _GEMMA = {"gemma", "gemma2", "gemma3", "gemma3_text"}
 _MOE = {"mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2"}
+_MOE |= {"gpt_oss", "glm4_moe", "minimax_m2"}
 SUPPORTED = tuple(sorted(_DENSE | _GEMMA | _MOE | {"mistral3"}))
 _MAX_FIGURE = 10**7
+_GEMMA3_PERIOD = 6  # every sixth layer attends to everything
 
 
 def read_model_config(path: Path) -> Architecture:
@@ -63,7 +65,6 @@ class _ConfigReader:
         hidden = self._get_count("hidden_size")
         num_layers = self._get_count("num_hidden_layers")
         positions = self._get_count("max_position_embeddings")
-        self._note_sliding_window(model_type, positions)
         latent = self._read_latent()
         head_dim = (
             latent["qk_nope_head_dim"] + latent["qk_rope_head_dim"]
@@ -73,6 +74,7 @@ class _ConfigReader:
         values: dict[str, Any] = {
             **latent,
             **self._read_experts(model_type, num_layers),
+            **self._read_window(model_type, num_layers, positions),
             "num_layers": num_layers,
             "hidden_size": hidden,
             "num_attention_heads": heads,
@@ -83,6 +85,7 @@ class _ConfigReader:
             "max_position_embeddings": positions,
             "is_embedding_tied": self._get_tied(model_type),
             "native_quantization": self._read_quantization(),
+            "is_quantized_in_experts_alone": model_type == "gpt_oss",
         }
         return Architecture(
             name=self._get_name(),
@@ -140,16 +143,27 @@ class _ConfigReader:
         value = self.keys.get("tie_word_embeddings", self.document.get("tie_word_embeddings"))
         return model_type in _GEMMA if value is None else bool(value)
 
-    def _note_sliding_window(self, model_type: str, positions: int) -> None:
-        """Say so where attention is cheaper than simulated."""
+    def _read_window(self, model_type: str, num_layers: int, positions: int) -> dict[str, int]:
+        """The sliding window and the layers that have it, {} where every layer sees everything."""
         window = self.keys.get("sliding_window")
         is_used = self.keys.get("use_sliding_window", True)
-        if isinstance(window, int) and window < positions and is_used:
-            self.notes.append(
-                f"its sliding window of {window} tokens is simulated as full attention"
-            )
-        elif model_type in {"gemma2", "gemma3", "gemma3_text"}:
-            self.notes.append("its sliding window is simulated as full attention")
+        if window is None and model_type in {"gemma2", "gemma3", "gemma3_text"}:
+            self.notes.append("its sliding window is not given and simulated as full attention")
+        if not isinstance(window, int) or not 0 < window < positions or not is_used:
+            return {}
+        listed = self.keys.get("layer_types")
+        period = self.keys.get("sliding_window_pattern")
+        if isinstance(listed, list):
+            count = sum(kind == "sliding_attention" for kind in listed[:num_layers])
+        elif isinstance(period, int) and period > 0:
+            count = num_layers - num_layers // period
+        elif model_type in {"gemma3", "gemma3_text"}:
+            count = num_layers - num_layers // _GEMMA3_PERIOD
+        elif model_type == "gemma2":
+            count = (num_layers + 1) // 2
+        else:
+            count = num_layers
+        return {"attention_window": window, "num_windowed_layers": count}
 
     def _read_latent(self) -> dict[str, int]:
         """Sizes of multi-head latent attention, {} for ordinary heads."""

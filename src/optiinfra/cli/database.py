@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+
+from optiinfra.cli.database_access import find_revision, name_database, open_database, read_key
 
 EXIT_DIFFERENT: Final = 5  # `verify` found something
 EXIT_UNFINISHED: Final = 6  # `rotate-key` left values under an old key
@@ -24,14 +25,20 @@ OldFile = Annotated[Path, typer.Argument(metavar="FILE", help="To be read.", sho
 
 @app.command()
 def current() -> None:
-    """Print the schema's revision and whether it is the newest."""
+    """Print the schema's revision, whether it is the newest, and whether partitions run out."""
     from optiinfra.database import migrate
 
-    with _open() as url:
+    with open_database() as url:
         revision = migrate.current(url)
+        alarm = migrate.find_partition_alarm(url)
     newest = migrate.list_revisions()[-1]
     state = "the newest" if revision == newest else f"the newest is {newest}"
     _say(f"{revision or 'no revision'} ({state})")
+    if alarm is not None:
+        _say(
+            f"WARNING: partitions end at {alarm:%Y-%m-%d %H:%M} UTC; later rows are refused."
+            " Run `optiinfra db prune`, daily."
+        )
 
 
 @app.command()
@@ -40,18 +47,20 @@ def upgrade(
 ) -> None:
     """Apply the revisions that the schema lacks; say how many rows were mended or set aside."""
     from optiinfra.cli.findings import reporting
-    from optiinfra.database import migrate
+    from optiinfra.database import migrate, role_rights
 
     lines: list[str] = []
-    with _open() as url:
+    with open_database() as url:
         before = migrate.current(url)
         try:
             with reporting(url) as lines:
-                migrate.upgrade(url, _find_revision(revision, {"head"}))
+                migrate.upgrade(url, find_revision(revision, {"head"}))
         finally:
             for line in lines:
                 _say(line)
         after = migrate.current(url)
+        for statement in role_rights.list_missing_of(url):
+            _say(f"An administrator has to run: {statement}")
     _say(f"Nothing to do: {after}." if before == after else f"From {before or 'empty'} to {after}.")
 
 
@@ -69,7 +78,11 @@ def findings(
     from optiinfra.database.engine import Database
     from optiinfra.database.repositories.migration_findings import MigrationFindings
 
-    with _open(is_current=True) as url, Database(url) as database, database.reading() as session:
+    with (
+        open_database(is_current=True) as url,
+        Database(url) as database,
+        database.reading() as session,
+    ):
         page = MigrationFindings(session).list_page(after=after, limit=limit)
         next_after = page[-1].id if len(page) == limit else None
         if as_json:
@@ -95,8 +108,8 @@ def downgrade(
     """Undo the revisions after REVISION; one that would lose rows is refused."""
     from optiinfra.database import migrate
 
-    target = _find_revision(revision, {"base"})
-    with _open() as url:
+    target = find_revision(revision, {"base"})
+    with open_database() as url:
         before = migrate.current(url)
         _confirm(f"Undo every revision after {target}, from {before}?", yes=yes)
         migrate.downgrade(url, target, accept_loss=accept_loss)
@@ -122,7 +135,7 @@ def verify(
     from optiinfra.database import verification
 
     found: list[Any] = []
-    with _open() as url:
+    with open_database() as url:
         found += verification.verify(url, scratch_url=scratch)
         if histories and not found:
             found += histories_of.find_all(url)
@@ -145,7 +158,7 @@ def backup(file: NewFile) -> None:
     from optiinfra.cli.settings import load_settings
     from optiinfra.database import backup as backups
 
-    with _open() as url:
+    with open_database() as url:
         bin_dir = bootstrap.find_client_programs(load_settings())
         manifest = backups.backup(url, file, bin_dir=bin_dir)
     _say(
@@ -168,9 +181,9 @@ def restore(
     from optiinfra.cli.settings import load_settings
     from optiinfra.database import backup as backups
 
-    with _open() as url:
+    with open_database() as url:
         if replace:
-            _confirm(f"Drop everything in {_name(url)} and restore {file}?", yes=yes)
+            _confirm(f"Drop everything in {name_database(url)} and restore {file}?", yes=yes)
         bin_dir = bootstrap.find_client_programs(load_settings())
         manifest = backups.restore(file, url, bin_dir=bin_dir, is_replacing=replace)
     _say(
@@ -185,7 +198,7 @@ def export_customer(file: NewFile, *, customer: CustomerName) -> None:
     """Write one customer with everything that is theirs to FILE."""
     from optiinfra.database import transfer
 
-    with _open(is_current=True) as url:
+    with open_database(is_current=True) as url:
         done = transfer.export_customer(url, customer, file)
     _say(f"Wrote {_count(done.num_rows)} of customer {done.customer_id} to {file}.")
 
@@ -195,7 +208,7 @@ def import_customer(file: OldFile) -> None:
     """Bring in the customer of FILE, keeping ids; refused where anything is there already."""
     from optiinfra.database import transfer
 
-    with _open(is_current=True) as url:
+    with open_database(is_current=True) as url:
         done = transfer.import_customer(url, file)
     _say(f"Brought in {_count(done.num_rows)} of customer {done.customer_id}.")
 
@@ -205,8 +218,10 @@ def purge_customer(*, customer: CustomerName, yes: Yes = False) -> None:
     """Remove one customer with everything that is theirs; the audit log stays."""
     from optiinfra.database import transfer
 
-    with _open(is_current=True) as url:
-        _confirm(f"Remove {customer} and all their rows from {_name(url)}, for good?", yes=yes)
+    with open_database(is_current=True) as url:
+        _confirm(
+            f"Remove {customer} and all their rows from {name_database(url)}, for good?", yes=yes
+        )
         done = transfer.purge_customer(url, customer)
     _say(f"Removed {_count(done.num_rows)} of customer {done.customer_id}.")
 
@@ -219,25 +234,34 @@ def prune(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Make partitions for the months ahead; with --keep-days, drop those behind."""
+    """Make partitions for the months ahead; with --keep-days, drop what is behind."""
     from datetime import UTC, datetime, timedelta
 
-    from optiinfra.database import partitions
+    from optiinfra.database import partitions, pruning
     from optiinfra.database.engine import make_engine
     from optiinfra.database.failures import translated
 
     now = datetime.now(UTC)
-    dropped: list[str] = []
-    with _open(is_current=True) as url:
+    with open_database(is_current=True) as url:
         if keep_days is not None:
             _confirm(f"Drop samples and events older than {keep_days} days for good?", yes=yes)
-        with translated(_name(url)), make_engine(url, is_pooled=False).begin() as connection:
-            made = partitions.create_ahead(connection, until=now + partitions.AHEAD)
-            if keep_days is not None:
-                before = now - timedelta(days=keep_days)
-                for table in partitions.TABLES:
-                    dropped += partitions.prune(connection, table=table, before=before)
-    _say(f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}.")
+        with translated(name_database(url)):
+            engine = make_engine(url, is_pooled=False)
+            made = partitions.create_ahead(engine, until=now + partitions.AHEAD)
+            if keep_days is None:
+                _say(f"Made {', '.join(made) or 'none'}; dropped none.")
+                return
+            before = now - timedelta(days=keep_days)
+            dropped = [
+                name
+                for table in partitions.TABLES
+                for name in pruning.prune(engine, table=table, before=before)
+            ]
+            num_rows = pruning.prune_quality_metrics(engine, before=before)
+    _say(
+        f"Made {', '.join(made) or 'none'}; dropped {', '.join(dropped) or 'none'}"
+        f" and {num_rows:,} quality metrics."
+    )
 
 
 @app.command()
@@ -252,7 +276,7 @@ def seed(
     from optiinfra.database.engine import Database
 
     with (
-        _open(is_current=True) as url,
+        open_database(is_current=True) as url,
         Database(url) as database,
         database.transaction() as session,
     ):
@@ -280,7 +304,7 @@ def rotate_key(
         id_ = key_rotation.prepare_key(path, now=now)
         _say(f"Added {id_} to {path}. Give the file to every process, then run it without option.")
         return
-    with _open(is_current=True) as url, Database(url) as database:
+    with open_database(is_current=True) as url, Database(url) as database:
         done = key_rotation.rotate_key(database, path, now=now)
     for line in describe(done, path):
         _say(line)
@@ -295,7 +319,7 @@ def rollup() -> None:
     from optiinfra.database.engine import make_engine
     from optiinfra.database.failures import translated
 
-    with _open(is_current=True) as url, translated(_name(url)):
+    with open_database(is_current=True) as url, translated(name_database(url)):
         num_adopted, num_days = rollups.bring_up_to_date(make_engine(url, is_pooled=False))
     _say(f"Rolled up {num_days:,} days of series; {num_adopted:,} samples were given a series.")
 
@@ -314,68 +338,11 @@ def anonymize(
 
     from optiinfra.database import anonymization
 
-    run_key = secrets.token_bytes(32) if key_file is None else _read_key(key_file)
-    with _open(is_current=True) as url:
-        _confirm(f"Replace all names and texts in {_name(url)}, for good?", yes=yes)
+    run_key = secrets.token_bytes(32) if key_file is None else read_key(key_file)
+    with open_database(is_current=True) as url:
+        _confirm(f"Replace all names and texts in {name_database(url)}, for good?", yes=yes)
         counts = anonymization.anonymize(url, run_key=run_key)
     _say(f"Replaced texts in {_count(counts)}.")
-
-
-@contextmanager
-def _open(*, is_current: bool = False) -> Iterator[str]:
-    """The URL of the database; with `is_current`, of one that has this program's schema."""
-    from optiinfra import bootstrap
-    from optiinfra.cli.settings import load_settings
-    from optiinfra.database import migrate
-    from optiinfra.domain.errors import DatabaseError
-
-    with bootstrap.open_server(load_settings()) as url:
-        if is_current and migrate.current(url) != migrate.list_revisions()[-1]:
-            raise DatabaseError(
-                f"The database {_name(url)} has schema revision {migrate.current(url) or 'none'}.",
-                remedy="Run `optiinfra db upgrade` first. Nothing was changed.",
-            )
-        yield url
-
-
-def _name(url: str) -> str:
-    from optiinfra.database.address import get_name, parse_url
-
-    return get_name(parse_url(url))
-
-
-def _find_revision(text: str, words: set[str]) -> str:
-    """The revision that begins like this; its number is enough."""
-    from optiinfra.database import migrate
-    from optiinfra.domain.errors import InputError
-
-    found = [revision for revision in migrate.list_revisions() if revision.startswith(text)]
-    if text in words:
-        return text
-    if len(found) != 1 or not text:
-        raise InputError(
-            f"{text!r} names {len(found)} revisions.",
-            remedy=f"Give one of {', '.join((*sorted(words), *migrate.list_revisions()))}.",
-            field="REVISION",
-        )
-    return found[0]
-
-
-def _read_key(path: Path) -> bytes:
-    from optiinfra.database.anonymization import MIN_KEY_BYTES
-    from optiinfra.domain.errors import InputError
-
-    try:
-        key = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"the key cannot be read: {error.strerror}.", remedy="Check it.", file=str(path)
-        ) from error
-    if len(key) < MIN_KEY_BYTES:
-        raise InputError(
-            f"the key has {len(key)} bytes.", remedy=f"Use {MIN_KEY_BYTES} or more.", file=str(path)
-        )
-    return key
 
 
 def _confirm(question: str, *, yes: bool) -> None:

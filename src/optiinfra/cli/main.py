@@ -14,11 +14,13 @@ from typing import Annotated
 
 import typer
 
-from optiinfra.cli import scrape as scrape_command
 from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.recommendations import app as recommendations_app
+from optiinfra.cli.scrape import scrape
+from optiinfra.cli.stores import down, up, verify
+from optiinfra.cli.twin import app as twin_app
 from optiinfra.domain.errors import InputError, OptiInfraError
 
 EXIT_UNEXPECTED = 1
@@ -36,10 +38,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(analyze)
-app.command()(scrape_command.scrape)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
+app.add_typer(twin_app, name="twin")
 app.command("generate-trace")(generate_trace)
+app.command()(scrape)
+app.command()(up)
+app.command()(down)
+app.command()(verify)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001  typer calls it with the flag's value

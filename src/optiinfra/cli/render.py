@@ -251,7 +251,9 @@ def _describe_saving(recommendation: Recommendation) -> str:
 def _render_candidates(deployment: DeploymentAnalysis, console: Console) -> None:
     _render_heading(console, "Candidates")
     num_simulated, num_ruled_out = len(deployment.candidates), deployment.num_ruled_out
-    _print(console, f"{num_simulated:,} simulated, {num_ruled_out:,} ruled out before.")
+    num_dropped = len(deployment.dropped)
+    dropped = f"{num_dropped:,} lost on part of the trace, " if num_dropped else ""
+    _print(console, f"{num_simulated:,} simulated, {dropped}{num_ruled_out:,} ruled out before.")
     _render_lines(console, "Ruled out", map(compose_sentence, deployment.ruled_out_reasons))
     if deployment.truth.state is CalibrationState.DISAGREES:
         _print(console, "They are not listed: the twin does not match this fleet.")

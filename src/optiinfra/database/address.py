@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from optiinfra.domain.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg"
+THRESHOLD = "prepare_threshold"  # psycopg's own, which libpq does not know
 _SAME_THING = ("postgresql", "postgres", DRIVER)
 _EXAMPLE = "postgresql://user:password@host:5432/optiinfra"
 
@@ -41,6 +42,22 @@ def get_name(url: URL) -> str:
 
 
 def get_connect_arguments(url: URL) -> dict[str, Any]:
-    """What libpq is told besides the URL; the URL's own query wins."""
+    """What the driver is told besides the URL; the URL's own query wins.
+
+    Nothing is prepared unless the URL says `prepare_threshold=5`: behind a pooler the next
+    transaction may ask another connection, which does not know what this one has prepared.
+    """
     defaults = {"connect_timeout": 10, "application_name": "optiinfra"}
-    return {key: value for key, value in defaults.items() if key not in url.query}
+    arguments: dict[str, Any] = {k: v for k, v in defaults.items() if k not in url.query}
+    threshold = url.query.get(THRESHOLD)
+    arguments[THRESHOLD] = None if threshold is None else _read_threshold(threshold)
+    return arguments
+
+
+def _read_threshold(written: object) -> int:
+    if not isinstance(written, str) or not written.isdecimal():
+        raise DatabaseError(
+            f"The database URL says {THRESHOLD}={written}.",
+            remedy="Give the number of times that a statement is sent before it is prepared.",
+        )
+    return int(written)

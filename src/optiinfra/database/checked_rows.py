@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql import ClauseElement
 
 from optiinfra.database.column_bounds import read_bounds
-from optiinfra.database.column_rules import Find, find_instant_fault, make_rule
+from optiinfra.database.column_rules import Find, find_instant_fault, find_zone_fault, make_rule
 from optiinfra.database.models.base import Base
 from optiinfra.database.refusals import Fault, make_refusal
 
@@ -52,7 +52,7 @@ def check_value(rule: Rule, value: object) -> None:
 
 def require_utc(attribute: InstrumentedAttribute[Any], instant: datetime) -> datetime:
     """The instant in UTC; ConstraintError names the column where it does not say when it was."""
-    check_value(Rule(attribute.property.columns[0], find_instant_fault), instant)
+    check_value(Rule(attribute.property.columns[0], find_zone_fault), instant)
     return instant.astimezone(UTC)
 
 

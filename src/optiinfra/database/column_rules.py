@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from optiinfra.database.column_bounds import Bounds
 from optiinfra.database.json_limits import MAX_JSON_BYTES, find_document_fault, has_lone_surrogate
-from optiinfra.database.models.base import FORM, UtcDateTime
+from optiinfra.database.models.base import CHECK_INSTANTS, EARLIEST, END_OF_TIME, FORM, UtcDateTime
 from optiinfra.database.refusals import Fault
 
 Find: TypeAlias = Callable[[Any], Fault | None]
@@ -131,6 +131,15 @@ def find_decimal_fault(
 
 
 def find_instant_fault(value: object) -> Fault | None:
+    """An instant that can be stored: in UTC, from 1970 to the end of 9998."""
+    fault = find_zone_fault(value)
+    if fault is None and isinstance(value, datetime) and not EARLIEST <= value < END_OF_TIME:
+        why = "is before 1970" if value < EARLIEST else "is after 9998"
+        return Fault(why, value, CHECK_INSTANTS)
+    return fault
+
+
+def find_zone_fault(value: object) -> Fault | None:
     """An instant that says when it was, in UTC too."""
     if not isinstance(value, datetime):
         return Fault("is no instant", value)

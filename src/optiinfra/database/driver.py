@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from optiinfra.database.address import get_connect_arguments, get_name, parse_url
+from optiinfra.database.address import THRESHOLD, get_connect_arguments, get_name, parse_url
 from optiinfra.database.failures import make_database_error
 
 
@@ -24,7 +24,6 @@ def connecting(url: str) -> Iterator[psycopg.Connection]:
         with psycopg.connect(
             make_plain_url(address),
             password=address.password,
-            prepare_threshold=None,  # a pooler may hand out another server connection next time
             **get_connect_arguments(address),
         ) as connection:
             yield connection
@@ -35,4 +34,5 @@ def connecting(url: str) -> Iterator[psycopg.Connection]:
 
 def make_plain_url(url: URL) -> str:
     """The URL as libpq reads it, without its password."""
-    return url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    plain = url.set(drivername="postgresql", password=None).difference_update_query([THRESHOLD])
+    return plain.render_as_string(hide_password=False)

@@ -22,14 +22,6 @@ if TYPE_CHECKING:  # takes a tenth of a second to import, and is not needed wher
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "head"
-# By revision, what it made; the ways back of these five drop it unasked.
-FIRST_TABLES = {
-    1: ("customers", "agents"),  # the others cannot be without a row of these
-    2: ("agent_configs", "agent_states", "agent_capabilities", "agent_metrics"),
-    3: ("workflow_executions",),
-    4: ("resource_metrics", "scaling_events"),
-    5: ("quality_metrics", "quality_baselines"),
-}
 _UNDEFINED_TABLE = "42P01"
 IS_OWNER = """
     SELECT pg_has_role(relowner, 'USAGE') FROM pg_class
@@ -64,33 +56,17 @@ def upgrade(url: str, revision: str = HEAD) -> None:
 def downgrade(url: str, revision: str, *, accept_loss: bool = False) -> None:
     """Undo the revisions after `revision`, newest first; `base` undoes all.
 
-    Raises DatabaseError where a revision would lose rows or values, unless the loss is accepted;
-    the newer revisions are undone then, and that one is not.
+    Raises DatabaseError where one of them would lose rows or values, unless the loss is accepted:
+    all are asked before the first is undone, so that a refusal leaves everything as it was.
     """
     from alembic import command
 
-    if not accept_loss:
-        _refuse_dropping_rows(url, revision)
-    _run_alembic(url, lambda config: command.downgrade(config, revision), accept_loss=accept_loss)
-
-
-def _refuse_dropping_rows(url: str, revision: str) -> None:
-    """Revisions 001 to 005 are fixed and drop their tables unasked: look before they do."""
-    engine = make_engine(url, is_pooled=False)
-    with translated(get_name(engine.url)), engine.connect() as connection:
-        tables = [(number, table) for number, made in FIRST_TABLES.items() for table in made]
-        for number, table in tables:
-            is_undone = revision == "base" or revision in list_revisions()[: number - 1]
-            found = connection.exec_driver_sql(f"SELECT to_regclass('public.{table}')").scalar()
-            if not is_undone or found is None:
-                continue
-            query = f"SELECT EXISTS (SELECT FROM {table})"  # noqa: S608 - a constant
-            if connection.exec_driver_sql(query).scalar_one():
-                raise DatabaseError(
-                    f"Going back to {revision} would drop {table} with its rows.",
-                    remedy="Nothing was changed. Make a backup, then accept the loss:"
-                    " `--accept-loss`.",
-                )
+    _run_alembic(
+        url,
+        lambda config: command.downgrade(config, revision),
+        downgrade_to=revision,
+        accept_loss=accept_loss,
+    )
 
 
 def require_schema(url: str) -> None:
@@ -119,13 +95,21 @@ def require_schema(url: str) -> None:
         _create_partitions(engine)
 
 
+def find_partition_alarm(url: str) -> datetime | None:
+    """Until when there are partitions, where that is nearer than partitions.ALARM."""
+    engine = make_engine(url, is_pooled=False)
+    with translated(get_name(engine.url)), engine.connect() as connection:
+        now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
+        return partitions.find_alarm(connection, now=now)
+
+
 def _create_partitions(engine: Engine) -> None:
     """Months ahead by the server's clock; who may not create tables leaves it to who may."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
         is_owner = connection.exec_driver_sql(IS_OWNER).scalar_one()
-        if is_owner:
-            partitions.create_ahead(connection, until=now + partitions.AHEAD)
+    if is_owner:
+        partitions.create_ahead(engine, until=now + partitions.AHEAD)
 
 
 def _fetch_revision(engine: Engine) -> str | None:
@@ -138,7 +122,13 @@ def _fetch_revision(engine: Engine) -> str | None:
         raise
 
 
-def _run_alembic(url: str, command: Callable[[Config], None], *, accept_loss: bool = False) -> None:
+def _run_alembic(
+    url: str,
+    command: Callable[[Config], None],
+    *,
+    downgrade_to: str | None = None,
+    accept_loss: bool = False,
+) -> None:
     from alembic.config import Config
 
     engine = make_engine(url, is_pooled=False)
@@ -146,6 +136,7 @@ def _run_alembic(url: str, command: Callable[[Config], None], *, accept_loss: bo
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["engine"] = engine
+    config.attributes["downgrade_to"] = downgrade_to
     config.attributes["accept_loss"] = accept_loss
     with translated(get_name(engine.url)):
         command(config)

@@ -2,6 +2,7 @@
 
 A table is a customer's when it names the customer, or when a key that it cannot be without leads to
 a table that does. Tables that such rows refer to and that are nobody's, such as agents, are shared.
+Events on the bus are neither: they go with their customer, and do not happen again elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import Table, UniqueConstraint
 
 from optiinfra.database.models import Base
+from optiinfra.database.models.base import IN_TRANSIT
 
 CUSTOMERS: Final = "customers"
 TENANT: Final = "customer_id"
@@ -57,6 +59,8 @@ def find_ownership() -> Ownership:
     owned: list[Table] = []
     names: set[str] = set()
     for table in Base.metadata.sorted_tables:
+        if table.info.get(IN_TRANSIT):
+            continue
         is_named = table.name == CUSTOMERS or TENANT in table.columns
         if is_named or any(True for _ in _list_owners(table, names)):
             owned.append(table)

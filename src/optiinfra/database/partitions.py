@@ -1,4 +1,4 @@
-"""Partitions of the tables of series: months made ahead, and months dropped behind.
+"""Partitions of the tables of series: months made ahead (database/pruning.py drops those behind).
 
 There is no partition for what fits in none: a row outside is refused (TimeOutsideError). The first
 partition of a table has no lower bound and is named `_p_first`, a month `_p_2026_04`.
@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from optiinfra.database import locking
 from optiinfra.kit.time import require_utc
 
 TABLES: Final = ("resource_metrics", "agent_metrics", "events")
+TIMES: Final = {
+    "resource_metrics": "timestamp", "agent_metrics": "recorded_at", "events": "created_at",
+}  # fmt: skip
+PATTERN: Final = "^{}_p_(first|[0-9]{{4}}_[0-9]{{2}})$"
 AHEAD: Final = timedelta(days=62)
 ALARM: Final = timedelta(days=7)  # less than this ahead, and somebody should be told
 MAX_MONTHS: Final = 1200
@@ -24,7 +29,7 @@ _TURN: Final = 7_263_018_244_115_902  # any constant that nobody else uses
 _PARTITIONS: Final = text("""
     SELECT p.relname, c.relname, pg_get_expr(c.relpartbound, c.oid)
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-    WHERE p.relname = ANY (:tables) AND p.relkind = 'p'
+    WHERE p.relname = ANY (:tables) AND p.relkind = 'p' AND NOT i.inhdetachpending
       AND p.relnamespace = 'public'::regnamespace
     ORDER BY 1, 2""")
 _BOUND: Final = re.compile(r"TO \('([^']+)'\)")
@@ -51,28 +56,46 @@ def list_partitions(connection: Connection) -> list[Partition]:
 
 
 def get_covered_until(connection: Connection) -> datetime:
-    """The first instant for which some table has no partition."""
+    """The first instant for which some table has no partition; partitions there must be."""
     latest = {partition.table: partition.until for partition in list_partitions(connection)}
     return min(latest.values())
 
 
-def is_running_out(connection: Connection, *, now: datetime) -> bool:
-    """Whether too few partitions were made ahead: an alarm."""
-    return get_covered_until(connection) < require_utc(now) + ALARM
+def find_alarm(connection: Connection, *, now: datetime) -> datetime | None:
+    """Until when there are partitions, where that is too soon; None where all is well."""
+    if not list_partitions(connection):
+        return None  # a schema from before there were any
+    until = get_covered_until(connection)
+    return until if until < require_utc(now) + ALARM else None
 
 
-def create_ahead(connection: Connection, *, until: datetime) -> list[str]:
-    """Make what is missing up to `until`; names of what was made. Writers are not locked out."""
+def create_ahead(engine: Engine, *, until: datetime) -> list[str]:
+    """Make what is missing up to `until`; names of what was made.
+
+    A month a transaction. No writer waits longer than LOCK_TIMEOUT; what is in the way is asked to
+    let go again and again, and in the end is the error.
+    """
     end = require_utc(until)
-    if get_covered_until(connection) >= end:
-        return []
-    connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
-    latest = {partition.table: partition.until for partition in list_partitions(connection)}
-    created = []
-    for table in TABLES:
+    created: list[str] = []
+    with engine.connect() as connection:
+        while (name := locking.insist(lambda: _create_next(connection, end))) is not None:
+            created.append(name)
+    return created
+
+
+def _create_next(connection: Connection, end: datetime) -> str | None:
+    """Make one month that is missing; None when there is none. Others may be doing the same."""
+    with connection.begin():
+        if get_covered_until(connection) >= end:
+            return None
+        connection.execute(text(f"SET LOCAL lock_timeout = '{locking.MAINTENANCE_TIMEOUT}'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+        connection.execute(text(f"SET LOCAL lock_timeout = '{locking.LOCK_TIMEOUT}'"))
+        latest = {partition.table: partition.until for partition in list_partitions(connection)}
+        table = min(TABLES, key=lambda name: latest[name])
         for start, stop in _list_months(latest[table], end):
             name = f"{table}_p_{start:%Y_%m}"
-            # Made apart and attached: that needs no lock that writers would wait for.
+            # Made apart and attached: that needs no lock of its table that writers would wait for.
             connection.execute(
                 text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
             )
@@ -82,25 +105,8 @@ def create_ahead(connection: Connection, *, until: datetime) -> list[str]:
                     f" FOR VALUES FROM ('{start.isoformat()}') TO ('{stop.isoformat()}')"
                 )
             )
-            created.append(name)
-    return created
-
-
-def prune(connection: Connection, *, table: str, before: datetime) -> list[str]:
-    """Drop the partitions of `table` that hold nothing from `before` on; their names.
-
-    The last partition stays, so that rows find a place.
-    """
-    if table not in TABLES:
-        message = f"{table!r} is not partitioned; {', '.join(TABLES)} are"
-        raise ValueError(message)
-    limit = require_utc(before)
-    own = [p for p in list_partitions(connection) if p.table == table]
-    old = [partition.name for partition in own[:-1] if partition.until <= limit]
-    for name in old:
-        connection.execute(text(f"ALTER TABLE {table} DETACH PARTITION {name}"))
-        connection.execute(text(f"DROP TABLE {name}"))
-    return old
+            return name
+    return None
 
 
 def _list_months(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

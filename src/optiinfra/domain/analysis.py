@@ -54,6 +54,7 @@ class Service:
     batch_occupancy_ratio_mean: float  # num_running over max_num_seqs
     busy_ratio: float  # share of time a replica has work
     num_preemptions: int
+    is_unstable: bool = False  # the queue grew as long as requests came: more load than capacity
     ttft_s_histogram: Histogram | None = None
     tpot_s_histogram: Histogram | None = None
 
@@ -83,6 +84,27 @@ class Verdict(StrEnum):
     NEEDS_QUALITY_TEST = "needs_quality_test"  # keeps the SLO, but changes precision
 
 
+class Binding(StrEnum):
+    """The constraint that keeps a candidate from being the answer."""
+
+    TTFT = "ttft"  # too few requests meet it
+    TPOT = "tpot"
+    SPARE = "spare"  # one replica only: nothing serves when it is lost
+    PRECISION = "precision"  # answers may differ: a quality test comes first
+    COST = "cost"  # keeps the SLO, and another does for less
+    LATENCY = "latency"  # costs no more than the cheapest, and another serves faster
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedCandidate:
+    """A shape that lost on part of the trace and was not simulated on the whole of it."""
+
+    key: str
+    binding: Binding
+    reason: str
+    num_requests: int  # on how many of the trace's requests it was tried
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A configuration and what the twin says of it. `reason` names the constraint that binds."""
@@ -96,6 +118,7 @@ class Candidate:
     break_even_usd_per_gpu_h: Decimal | None = None  # only where no price is known
     is_today: bool = False
     is_on_front: bool = False  # on the Pareto front of cost against e2e_s.p95, all replicas
+    binding: Binding | None = None  # None: nothing binds, it is on the front
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +296,7 @@ class DeploymentAnalysis:
     num_ruled_out: int  # configurations never simulated: they do not fit, or are not sold
     ruled_out_reasons: tuple[str, ...]
     assumptions: tuple[str, ...]
+    dropped: tuple[DroppedCandidate, ...] = ()  # lost on part of the trace already
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,10 @@
     │   ├── ConstraintError   a value that a column or a constraint refuses
     │   │   └── TimeOutsideError  a time for which there is no partition
     │   └── KeyMissingError   a value is encrypted with a key that is not there
+    ├── StoreError            a store beside PostgreSQL is away, full, or lacks its package (exit 2)
+    │   ├── StoreAwayError    it does not answer; what was acknowledged is kept on disk
+    │   ├── StoreFullError    no more is taken until what is waiting was written
+    │   └── PackageMissingError
     └── DisagreementError     prediction and measurement disagree (exit 4)
 
 An error carries what failed, where, and what to do, as fields; `str()` makes one paragraph of them.
@@ -114,6 +118,31 @@ class TimeOutsideError(ConstraintError):
 
 class KeyMissingError(DatabaseError):
     """A value is encrypted with a key that is not there, or was changed where it lies."""
+
+
+class StoreError(OptiInfraError):
+    """A store beside PostgreSQL refused something, is away or is full."""
+
+    exit_code = 2
+
+
+class StoreAwayError(StoreError):
+    """The store does not answer."""
+
+
+class StoreFullError(StoreError):
+    """What waits to be written has reached its limit, so no more is taken."""
+
+
+class PackageMissingError(StoreError):
+    """An optional package that the store needs is not installed."""
+
+    def __init__(self, package: str, *, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package `{package}`, which is not installed.",
+            remedy="Install it with `pip install 'optiinfra[stores]'`.",
+        )
+        self.package = package
 
 
 class DisagreementError(OptiInfraError):

@@ -10,10 +10,11 @@ class GPU:
     """One GPU type. All compute figures are dense (no sparsity), per GPU.
 
     `memory_bytes` is what the driver reports. `link_bytes_per_s` is one direction between two GPUs
-    of one instance. `fp8_flops` is None where the GPU has no fp8 units. `achievable_flops_ratio`
-    (MFU of large bf16 GEMMs) and `achievable_bandwidth_ratio` (MBU of weight-bound GEMMs) come from
-    kernel tables where there are some, see `source`; a GPU given by its datasheet gets the values
-    of the nearest family and says so in `source`.
+    of one instance. `fp8_flops`, `int8_flops` and `fp4_flops` are None where the GPU has no units
+    for the format. `achievable_flops_ratio` (MFU of large bf16 GEMMs) and
+    `achievable_bandwidth_ratio` (MBU of weight-bound GEMMs) come from kernel tables where there are
+    some, see `source`; a GPU given by its datasheet gets the values of the nearest family and says
+    so in `source`.
     """
 
     name: str
@@ -25,6 +26,8 @@ class GPU:
     achievable_flops_ratio: float
     achievable_bandwidth_ratio: float
     fp8_flops: float | None = None
+    int8_flops: float | None = None
+    fp4_flops: float | None = None
     has_bf16: bool = True
     is_nvlink: bool = False
     source: str = ""

@@ -19,10 +19,11 @@ from optiinfra.domain.engine_arguments import Engine
 from optiinfra.domain.errors import InputError, SLOInfeasibleError
 from optiinfra.twin import TWIN_VERSION
 from optiinfra.twin.replicas import DoesNotFitError
-from optiinfra.twin.search import judge_candidate, search
+from optiinfra.twin.search import search
 from optiinfra.twin.shapes import Shape, find_obstacle
 from optiinfra.twin.stand import Stand, find_sustainable_rate
 from optiinfra.twin.truth import compare
+from optiinfra.twin.verdicts import judge_candidate
 from optiinfra.twin.workload import scale_rate, summarize
 
 if TYPE_CHECKING:
@@ -33,11 +34,18 @@ if TYPE_CHECKING:
     from optiinfra.domain.fleet import Deployment, Fleet
     from optiinfra.domain.measurement import Measurement
     from optiinfra.domain.trace import Trace
-    from optiinfra.twin.search import Mapper, SearchResult
+    from optiinfra.twin.halving import Mapper
+    from optiinfra.twin.search import SearchResult
     from optiinfra.twin.shapes import RuledOut
 
 MILLION = 1e6
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+SCHEDULING_NOTES = {
+    Engine.SGLANG: "SGLang is simulated with prefills before decodes and its ratio of reserved new "
+    "tokens at its lowest",
+    Engine.TGI: "TGI is simulated with prefills before decodes, its default waiting limits, and "
+    "the KV blocks of a whole answer taken on admission",
+}
 ROUTING = "requests are dealt to the replicas in turn (round robin)"
 
 
@@ -200,6 +208,7 @@ def _assemble(
         num_ruled_out=len(result.ruled_out),
         ruled_out_reasons=_count_reasons(result.ruled_out),
         assumptions=_list_assumptions(fleet, deployment, trace, factor=get_design_factor(fleet)),
+        dropped=result.dropped,
     )
 
 
@@ -291,9 +300,10 @@ def _require_feasible(
         ),
     )
     slo = deployment.slo
+    num_tried = len(result.candidates) + len(result.dropped)
     raise SLOInfeasibleError(
-        f"none of {len(result.candidates)} candidates keeps TTFT {slo.ttft_s:g} s and TPOT "
-        f"{slo.tpot_s:g} s for {slo.attainment_ratio:.1%} of the requests with one replica lost; "
+        f"none of {num_tried} candidates keeps TTFT {slo.ttft_s:g} s and TPOT {slo.tpot_s:g} s for "
+        f"{slo.attainment_ratio:.1%} of the requests with one replica lost; "
         f"nearest: {nearest.key}, {nearest.reason}.",
         remedy="Loosen the SLO, raise limits.max_replicas, or allow other GPU types and clouds.",
         file=fleet.source,
@@ -343,8 +353,7 @@ def _list_assumptions(
     lines = [*fleet.assumed, *deployment.assumed, *notes, ROUTING]
     engine = deployment.arguments.engine
     if engine is not Engine.VLLM:
-        name = {Engine.SGLANG: "SGLang", Engine.TGI: "TGI"}[engine]
-        lines.append(f"{name} is simulated with the scheduling of vLLM V1")
+        lines.append(SCHEDULING_NOTES[engine])
     if factor != 1.0:
         lines.append(
             f"candidates were judged at {factor:.2f} times the traced load (headroom_ratio and the "

@@ -201,9 +201,9 @@ def _summarize(document: dict[str, Any]) -> dict[str, Any]:
         {
             key: value
             for key, value in deployment.items()
-            if key not in ("candidates", "needs_quality_test")
+            if key not in ("candidates", "dropped", "needs_quality_test")
         }
-        | {"num_candidates": len(deployment["candidates"])}
+        | {"num_candidates": len(deployment["candidates"]) + len(deployment["dropped"])}
         for deployment in document["deployments"]
     ]
     return kept

@@ -1,14 +1,13 @@
-"""One replica, step by step: continuous batching as vLLM V1 schedules it, compiled.
+"""One replica, step by step: continuous batching as engines schedule it, compiled and resumable.
 
-A step first gives every running request its tokens in order of admission (one for a decode, what
-the token budget leaves for an unfinished prefill), taking KV blocks; where blocks are missing the
-request admitted last is preempted and will be recomputed. Only if none was preempted are waiting
-requests admitted, first come first served, while budget, batch slots and blocks last.
+As vLLM V1 does it, a step first gives every running request its tokens in order of admission (one
+for a decode, what the token budget leaves for an unfinished prefill), taking KV blocks; where
+blocks are missing the request admitted last is preempted and will be recomputed. Only if none was
+preempted are waiting requests admitted, first come first served, while budget, batch slots and
+blocks last. SGLang and TGI take turns instead: a step prefills, or it decodes (`scheduling`).
 
 Between admissions and completions nothing but the context lengths changes, and the step time is
-linear in them; so k steps take k * t + b * k * (k - 1) / 2 seconds, and the loop jumps to the
-next completion, to the first step after the next arrival, or to the last step that still finds
-blocks, whichever is first. `is_jumping=False` walks every step; both give the same result.
+linear in them: the loop jumps over such steps (`engine_jump`), unless told to walk them.
 
 Ages are kept relative to a common clock D of decode steps: a decoding request's finish step and
 its (cached tokens - D) are constants, so a step costs nothing per running request.
@@ -19,352 +18,383 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 from numba import njit
 
 from optiinfra.twin.block_pool import (
     EVICTABLE,
     FREE,
+    IS_CACHED,
+    REFERENCES,
     SHARED,
     count_decode_demand,
     lru_remove,
-    release_blocks,
     take_blocks,
 )
 from optiinfra.twin.compiled_step import step_s
+from optiinfra.twin.engine_jump import count_steps
+from optiinfra.twin.engine_queue import give_back, link_done, link_last, requeue, unlink
+from optiinfra.twin.engine_record import record_steps
+from optiinfra.twin.engine_state import (
+    AFTER,
+    BEFORE,
+    BLOCK_SIZE,
+    BLOCKS_PER_HASH,
+    CLOCK,
+    CONTEXT,
+    FINISH_SUM,
+    FIRST_SCHEDULED,
+    FIRST_STAT,
+    FIRST_TOKEN,
+    FRESH,
+    HASH_START,
+    HELD,
+    IS_MIXED,
+    IS_RESERVING,
+    ITEMS,
+    ITL_STEPS,
+    KEYS,
+    KV,
+    MAX_NUM_BATCHED_TOKENS,
+    MAX_NUM_SEQS,
+    MIN_STEPS_BETWEEN,
+    NOW,
+    NUM_BLOCKS,
+    NUM_COEFFICIENTS,
+    NUM_DECODING,
+    NUM_ENDED_LAST,
+    NUM_HASHES,
+    NUM_RUNNING,
+    NUM_WAITING,
+    OUTPUT,
+    PARTIAL,
+    PARTIAL_KV,
+    PAUSE,
+    PLACE,
+    PREEMPTIONS,
+    PROMPT,
+    RESERVED_SHARE,
+    SAMPLED,
+    STAT_END_S,
+    STAT_HIT_TOKENS,
+    STAT_PREEMPTIONS,
+    STEPS_SINCE_PREFILL,
+    WAITING_HEAD,
+    WAITING_SHARE,
+)
 from optiinfra.twin.finish_heap import remove as heap_remove
 from optiinfra.twin.finish_heap import sift_up
+from optiinfra.twin.itl import add_steps
+from optiinfra.twin.scheduling import MAX_RESERVED_TOKENS
+from optiinfra.twin.token_gaps import end_gaps, pause_gaps, start_gaps
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Rows of the statistics vector that `simulate_replica` returns.
-STAT_BUSY_S = 0
-STAT_RUNNING_S = 1  # integral of requests in the batch over busy time
-STAT_KV_TOKEN_S = 2  # integral of cached tokens in use over busy time
-STAT_RUNNING_MAX = 3
-STAT_BLOCKS_MAX = 4
-STAT_PREEMPTIONS = 5
-STAT_STEPS = 6
-STAT_EVENTS = 7
-STAT_PREFILL_TOKENS = 8
-STAT_HIT_TOKENS = 9
-STAT_END_S = 10
-NUM_STATS = 11
+    from optiinfra.twin.engine_state import Replicas, Requests
 
 
-@njit(cache=True, nogil=True)
-def _unlink(after: NDArray[np.int64], before: NDArray[np.int64], i: int) -> None:
-    """Take request i out of the running list; slot n is the list's anchor."""
-    after[before[i]] = after[i]
-    before[after[i]] = before[i]
-
-
-@njit(cache=True, nogil=True)
-def simulate_replica(
-    arrival: NDArray[np.float64],
-    prompt: NDArray[np.int32],
-    output: NDArray[np.int32],
-    coefficients: NDArray[np.float64],
-    max_num_seqs: int,
-    max_num_batched_tokens: int,
-    num_blocks: int,
-    block: int,
-    hash_offsets: NDArray[np.int64],
-    hash_ids: NDArray[np.int32],
-    num_hash_ids: int,
-    blocks_per_hash: int,
+@njit(cache=True, nogil=True, error_model="numpy")
+def advance(
+    replicas: Replicas,
+    requests: Requests,
+    r: int,
+    until: float,
+    is_stopping: bool,
+    is_stopping_at_ends: bool,
     is_jumping: bool,
-    first_scheduled: NDArray[np.float64],
-    first_token: NDArray[np.float64],
-    finished: NDArray[np.float64],
-    preemptions: NDArray[np.int32],
-) -> NDArray[np.float64]:
-    """Serve all requests; fills the four per-request arrays, returns the statistics vector.
+) -> None:
+    """Run replica r until its step in progress ends at `until` or later, or it has no requests.
 
-    arrival float64[n] non-decreasing; prompt, output int32[n] >= 1; coefficients float64[12] of
-    `StepTimeModel.to_array`; hash_offsets int64[n + 1] and hash_ids int32 as in `PrefixHashes`, or
-    offsets of zeros when prefixes are not cached. A hashed block is `blocks_per_hash` KV blocks.
-    Out: seconds float64[n] since the trace began, preemptions int32[n].
-    Every request must fit: ceil((prompt + output) / block) <= num_blocks, the caller checks.
+    Requests that arrived before `until` must have been pushed. The next one arrives at `until`,
+    infinity when none does. Where it would have to wait anyway the loop may go beyond `until`, but
+    not if `is_stopping`. `is_stopping_at_ends` returns after each step that ends a request.
     """
-    n = arrival.size
-    stats = np.zeros(NUM_STATS)
+    counts = replicas.counts[r]
+    figures = replicas.figures[r]
+    keys = replicas.heaps[r, KEYS]
+    items = replicas.heaps[r, ITEMS]
+    fresh = replicas.heaps[r, FRESH]
+    residues = replicas.residues[r]
+    cache = replicas.cache[r]
+    itl = replicas.itl[r]
+    series = replicas.series[r]
+    instants, cells, hash_ids = requests.instants, requests.cells, requests.hash_ids
+    c = figures[:NUM_COEFFICIENTS]
+    stats = figures[FIRST_STAT:]
+    has_itl = itl.shape[1] > 0
+    anchor = instants.shape[0] + r
+    max_num_seqs = counts[MAX_NUM_SEQS]
+    max_num_batched_tokens = counts[MAX_NUM_BATCHED_TOKENS]
+    num_blocks = counts[NUM_BLOCKS]
+    block = counts[BLOCK_SIZE]
+    blocks_per_hash = counts[BLOCKS_PER_HASH]
     hash_tokens = blocks_per_hash * block
+    is_mixed = figures[IS_MIXED] > 0.0
+    is_reserving = figures[IS_RESERVING] > 0.0
+    reserved_share = figures[RESERVED_SHARE]
+    min_steps_between = int(figures[MIN_STEPS_BETWEEN])
+    waiting_share = figures[WAITING_SHARE]
+    num_running = counts[NUM_RUNNING]
+    num_decoding = counts[NUM_DECODING]
+    partial = counts[PARTIAL]
+    partial_kv = counts[PARTIAL_KV]
+    context = counts[CONTEXT]
+    clock = counts[CLOCK]
+    finish_sum = counts[FINISH_SUM]
+    steps_since = counts[STEPS_SINCE_PREFILL]
+    now = figures[NOW]
+    pause = figures[PAUSE]
 
-    kv = np.zeros(n, np.int64)  # cached tokens; while decoding: minus the clock
-    sampled = np.zeros(n, np.int32)  # output tokens so far (recompute keeps them)
-    held = np.zeros(n, np.int32)  # leading hashed blocks this request references
-    after = np.full(n + 1, n, np.int64)  # the running list, in order of admission
-    before = np.full(n + 1, n, np.int64)
-    place = np.full(n, -1, np.int64)  # where a decoding request sits in the heap
-    keys = np.empty(max_num_seqs + 1, np.int64)
-    items = np.empty(max_num_seqs + 1, np.int64)
-    num_decoding = 0
-    residues = np.zeros(block, np.int64)  # decoding requests by (cached - clock) mod block
-    partial = -1  # the request whose prefill is not complete, always the last of the list
-    partial_kv = 0
-    num_running = 0
-
-    preempted = np.empty(max_num_seqs + 1, np.int64)  # a stack in front of the queue
-    num_preempted = 0
-    fresh = np.empty(max_num_seqs + 1, np.int64)  # whose prefill completes in this step
-    next_waiting = 0
-    num_arrived = 0
-
-    references = np.zeros(num_hash_ids, np.int32)
-    is_cached = np.zeros(num_hash_ids, np.uint8)
-    newer = np.zeros(num_hash_ids + 1, np.int64)
-    older = np.zeros(num_hash_ids + 1, np.int64)
-    pool = np.zeros(3, np.int64)
-    pool[FREE] = num_blocks
-
-    context = 0  # cached tokens of all decoding requests
-    clock = 0
-    now = 0.0
-    num_finished = 0
-
-    while num_finished < n:
-        if num_running == 0 and num_preempted == 0 and next_waiting == num_arrived:
-            now = max(now, arrival[num_arrived])
-        while num_arrived < n and arrival[num_arrived] <= now:
-            num_arrived += 1
-
-        # Running requests first. Preempt from the end of the list until the decodes find blocks.
+    while now < until and (num_running > 0 or counts[NUM_WAITING] > 0):
         was_preempted = False
-        demand = residues[(-clock) % block]
-        while pool[FREE] + pool[EVICTABLE] < demand:
-            victim = before[n]
-            if victim == partial:
-                partial = -1
-                partial_kv = 0
-                cached = kv[victim]
-            else:
-                cached = kv[victim] + clock
-                sampled[victim] = output[victim] - (keys[place[victim]] - clock)
-                residues[kv[victim] % block] -= 1
-                if cached % block == 0:
-                    demand -= 1
-                num_decoding = heap_remove(keys, items, place, place[victim], num_decoding)
-                context -= cached
-            own = (cached + block - 1) // block - held[victim] * blocks_per_hash
-            release_blocks(
-                pool, own, held[victim], hash_offsets[victim], hash_ids,
-                blocks_per_hash, references, newer, older,
-            )  # fmt: skip
-            held[victim] = 0
-            _unlink(after, before, victim)
-            num_running -= 1
-            preempted[num_preempted] = victim
-            num_preempted += 1
-            preemptions[victim] += 1
-            was_preempted = True
-
-        # The decodes' own blocks of this step; taken now so that prefills see what is left.
-        take_blocks(pool, demand, blocks_per_hash, is_cached, newer, older)
-
-        budget = max_num_batched_tokens - num_decoding
+        num_active = 0  # decodes in this step
         num_fresh = 0
         prefill = 0
         prefills = 0
         pairs = 0.0
         past = 0
-        i = partial
-        while budget > 0:
-            # Go on with the unfinished prefill, else admit the head of the queue.
-            is_new = i < 0
-            if is_new:
-                if was_preempted or num_running >= max_num_seqs:
+        used_before = num_blocks - counts[FREE] - counts[EVICTABLE]
+        for turn in range(2):
+            if (turn == 0) == is_mixed:
+                # Decodes. Preempt from the end of the list until they find blocks.
+                demand = 0
+                if not is_reserving:
+                    demand = residues[(-clock) % block]
+                    while counts[FREE] + counts[EVICTABLE] < demand:
+                        victim = cells[anchor, BEFORE]
+                        if victim == partial:
+                            partial = -1
+                            partial_kv = 0
+                            cached = cells[victim, KV]
+                        else:
+                            cached = cells[victim, KV] + clock
+                            finish = keys[cells[victim, PLACE]]
+                            cells[victim, SAMPLED] = cells[victim, OUTPUT] - (finish - clock)
+                            finish_sum -= finish
+                            residues[cells[victim, KV] % block] -= 1
+                            if cached % block == 0:
+                                demand -= 1
+                            num_decoding = heap_remove(
+                                keys, items, cells, cells[victim, PLACE], num_decoding
+                            )
+                            context -= cached
+                            if has_itl:
+                                pause_gaps(itl, instants, cells, victim, now)
+                        give_back(
+                            counts, cells, hash_ids, cache, victim, (cached + block - 1) // block
+                        )
+                        unlink(cells, victim)
+                        num_running -= 1
+                        requeue(counts, cells, is_mixed, victim)
+                        stats[STAT_PREEMPTIONS] += 1
+                        was_preempted = True
+                num_active = num_decoding
+                # Taken now so that prefills see what is left.
+                take_blocks(counts, demand, blocks_per_hash, cache)
+                continue
+
+            # Go on with the unfinished prefill, then admit the head of the queue.
+            budget = max_num_batched_tokens - num_active
+            promised = 0
+            placed = partial_kv
+            is_held_back = (
+                num_decoding > 0
+                and steps_since < min_steps_between
+                and counts[NUM_WAITING] < int(waiting_share * num_running)
+            )
+            i = partial
+            while budget > 0:
+                is_new = i < 0
+                if is_new:
+                    if (
+                        was_preempted
+                        or is_held_back
+                        or num_running >= max_num_seqs
+                        or counts[NUM_WAITING] == 0
+                    ):
+                        break
+                    i = counts[WAITING_HEAD]
+                total = cells[i, PROMPT] + cells[i, SAMPLED]
+                left = cells[i, OUTPUT] - cells[i, SAMPLED]
+                start = cells[i, HASH_START]
+                num_hashes = cells[i, NUM_HASHES]
+                reused = 0
+                locked = 0
+                if is_new:
+                    # At least one token is computed: a prompt cached whole loses a block.
+                    limit = min(min(cells[i, PROMPT], total - 1) // hash_tokens, num_hashes)
+                    while reused < limit and cache[IS_CACHED, hash_ids[start + reused]] == 1:
+                        if cache[REFERENCES, hash_ids[start + reused]] == 0:
+                            locked += blocks_per_hash
+                        reused += 1
+                    cells[i, KV] = reused * hash_tokens
+                chunk = min(total - cells[i, KV], budget)
+                taken = (cells[i, KV] + block - 1) // block
+                need = (cells[i, KV] + chunk + block - 1) // block - taken
+                if is_reserving:
+                    need = (total + left + block - 1) // block - taken if is_new else 0
+                room = counts[FREE] + counts[EVICTABLE] - locked
+                is_short = room < need
+                if is_new and reserved_share > 0.0 and num_running > 0:
+                    running_left = reserved_share * (finish_sum - num_decoding * clock) + promised
+                    in_use = context + placed + (locked - counts[SHARED]) * block
+                    wanted = total - cells[i, KV] + min(left, MAX_RESERVED_TOKENS)
+                    is_short = is_short or wanted > num_blocks * block - in_use - running_left
+                if is_short:
+                    if not is_new:
+                        # The unfinished prefill is itself the last of the list: it is preempted.
+                        give_back(counts, cells, hash_ids, cache, i, taken)
+                        partial = -1
+                        partial_kv = 0
+                        unlink(cells, i)
+                        num_running -= 1
+                        requeue(counts, cells, is_mixed, i)
+                        stats[STAT_PREEMPTIONS] += 1
+                        was_preempted = True
                     break
-                if num_preempted > 0:
-                    i = preempted[num_preempted - 1]
-                elif next_waiting < num_arrived:
-                    i = next_waiting
-                else:
-                    break
-            total = prompt[i] + sampled[i]
-            start = hash_offsets[i]
-            num_hashes = hash_offsets[i + 1] - start
-            reused = 0
-            locked = 0
-            if is_new:
-                # At least one token is computed, so a prompt that is cached whole loses a block.
-                limit = min(min(prompt[i], total - 1) // hash_tokens, num_hashes)
-                while reused < limit and is_cached[hash_ids[start + reused]] == 1:
-                    if references[hash_ids[start + reused]] == 0:
-                        locked += blocks_per_hash
-                    reused += 1
-                kv[i] = reused * hash_tokens
-            chunk = min(total - kv[i], budget)
-            need = (kv[i] + chunk + block - 1) // block - (kv[i] + block - 1) // block
-            if pool[FREE] + pool[EVICTABLE] - locked < need:
-                if not is_new:
-                    # The unfinished prefill is itself the last of the list: it is preempted.
-                    own = (kv[i] + block - 1) // block - held[i] * blocks_per_hash
-                    release_blocks(
-                        pool, own, held[i], start, hash_ids,
-                        blocks_per_hash, references, newer, older,
-                    )  # fmt: skip
-                    held[i] = 0
+                if is_new:
+                    for j in range(reused):
+                        h = hash_ids[start + j]
+                        if cache[REFERENCES, h] == 0:
+                            lru_remove(cache, h)
+                            counts[EVICTABLE] -= blocks_per_hash
+                        else:
+                            counts[SHARED] += blocks_per_hash
+                        cache[REFERENCES, h] += 1
+                    cells[i, HELD] = reused
+                    stats[STAT_HIT_TOKENS] += cells[i, KV]
+                    counts[WAITING_HEAD] = cells[i, AFTER]
+                    counts[NUM_WAITING] -= 1
+                    if cells[i, PREEMPTIONS] == 0:
+                        instants[i, FIRST_SCHEDULED] = now
+                    link_last(cells, anchor, i)
+                    num_running += 1
+                take_blocks(counts, need, blocks_per_hash, cache)
+                promised += left
+                placed += chunk + reused * hash_tokens
+                pairs += chunk * (cells[i, KV] + 0.5 * chunk)
+                past += cells[i, KV]
+                prefill += chunk
+                prefills += 1
+                budget -= chunk
+                cells[i, KV] += chunk
+                # Blocks of the prompt that are now full can serve others from here on.
+                full = min(min(cells[i, KV], cells[i, PROMPT]) // hash_tokens, num_hashes)
+                while (
+                    cells[i, HELD] < full
+                    and cache[IS_CACHED, hash_ids[start + cells[i, HELD]]] == 0
+                ):
+                    h = hash_ids[start + cells[i, HELD]]
+                    cache[IS_CACHED, h] = 1
+                    cache[REFERENCES, h] = 1
+                    cells[i, HELD] += 1
+                if cells[i, KV] == total:
+                    fresh[num_fresh] = i
+                    num_fresh += 1
                     partial = -1
                     partial_kv = 0
-                    _unlink(after, before, i)
-                    num_running -= 1
-                    preempted[num_preempted] = i
-                    num_preempted += 1
-                    preemptions[i] += 1
-                    was_preempted = True
-                break
-            if is_new:
-                for j in range(reused):
-                    h = hash_ids[start + j]
-                    if references[h] == 0:
-                        lru_remove(newer, older, h)
-                        pool[EVICTABLE] -= blocks_per_hash
-                    else:
-                        pool[SHARED] += blocks_per_hash
-                    references[h] += 1
-                held[i] = reused
-                stats[STAT_HIT_TOKENS] += kv[i]
-                if num_preempted > 0:
-                    num_preempted -= 1
                 else:
-                    next_waiting += 1
-                if preemptions[i] == 0:
-                    first_scheduled[i] = now
-                before[i] = before[n]
-                after[i] = n
-                after[before[n]] = i
-                before[n] = i
-                num_running += 1
-            take_blocks(pool, need, blocks_per_hash, is_cached, newer, older)
-            pairs += chunk * (kv[i] + 0.5 * chunk)
-            past += kv[i]
-            prefill += chunk
-            prefills += 1
-            budget -= chunk
-            kv[i] += chunk
-            # Blocks of the prompt that are now full can serve others from here on.
-            full = min(min(kv[i], prompt[i]) // hash_tokens, num_hashes)
-            while held[i] < full and is_cached[hash_ids[start + held[i]]] == 0:
-                h = hash_ids[start + held[i]]
-                is_cached[h] = 1
-                references[h] = 1
-                held[i] += 1
-            if kv[i] == total:
-                fresh[num_fresh] = i
-                num_fresh += 1
-                partial = -1
-                partial_kv = 0
-            else:
-                partial = i
-                partial_kv = kv[i]
-            i = -1
+                    partial = i
+                    partial_kv = cells[i, KV]
+                i = -1
+            if prefill > 0 and not is_mixed:
+                steps_since = 0
+                break
 
-        # The step itself, or a run of equal ones.
-        stats[STAT_RUNNING_MAX] = max(stats[STAT_RUNNING_MAX], num_running)
-        reading = context + num_decoding
-        t = step_s(coefficients, num_decoding, reading + past, prefill, prefills, pairs)
-        resident = reading + partial_kv - pool[SHARED] * block
+        if prefill == 0 and num_active == 0:
+            continue  # a lone prefill was preempted in favour of nobody: it is admitted anew
+
+        reading = context + num_active if num_active > 0 else 0
+        t = step_s(c, num_active, reading + past, prefill, prefills, pairs)
+        resident = context + num_active + partial_kv - counts[SHARED] * block
         k = 1
         growth = 0.0
-        if is_jumping and prefill == 0 and num_decoding > 0 and not was_preempted:
-            k = keys[0] - clock
-            growth = coefficients[8] * num_decoding
-            # Blocks of the first step are taken; find how many more steps find theirs.
-            room = pool[FREE]
-            if num_preempted == 0 and next_waiting == num_arrived:
-                room += pool[EVICTABLE]  # else an eviction may change what the queue's head needs
-            if num_decoding * ((k + block - 2) // block) > room:
-                low = 1
-                high = k
-                while low < high:
-                    middle = (low + high + 1) >> 1
-                    if count_decode_demand(residues, clock + 1, middle - 1, block) <= room:
-                        low = middle
-                    else:
-                        high = middle - 1
-                k = low
-            if (
-                num_arrived < n
-                and num_preempted == 0
-                and next_waiting == num_arrived
-                and num_running < max_num_seqs
-            ):
-                target = arrival[num_arrived]
-                gap = target - now
-                half = 0.5 * growth
-                linear = t - half
-                if k * linear + half * k * k > gap:
-                    root = math.sqrt(linear * linear + 4.0 * half * gap)
-                    steps = max(int(2.0 * gap / (linear + root)) - 1, 1)
-                    while steps < k and now + steps * t + half * steps * (steps - 1) < target:
-                        steps += 1
-                    k = steps
-            if k > 1:
+        if is_jumping and prefill == 0 and num_active > 0 and not was_preempted:
+            growth = c[8] * num_active
+            is_watching = is_stopping or (
+                num_running < max_num_seqs and (counts[NUM_WAITING] == 0 or min_steps_between > 0)
+            )
+            k = count_steps(
+                counts, residues, keys[0] - clock, clock, num_active, is_reserving,
+                min_steps_between - steps_since,
+                t, growth, until - now if is_watching else math.inf,
+            )  # fmt: skip
+            if k > 1 and not is_reserving:
                 more = count_decode_demand(residues, clock + 1, k - 1, block)
-                take_blocks(pool, more, blocks_per_hash, is_cached, newer, older)
+                take_blocks(counts, more, blocks_per_hash, cache)
         for f in range(num_fresh):
-            resident += kv[fresh[f]]
-        pairs_of_steps = 0.5 * k * (k - 1.0)
-        span = k * t + growth * pairs_of_steps
-        stats[STAT_KV_TOKEN_S] += (
-            t * resident * k
-            + (growth * resident + t * num_decoding) * pairs_of_steps
-            + growth * num_decoding * pairs_of_steps * (2.0 * k - 1.0) / 3.0
-        )
-        used = num_blocks - pool[FREE] - pool[EVICTABLE]
-        stats[STAT_BLOCKS_MAX] = max(stats[STAT_BLOCKS_MAX], used)
-        stats[STAT_BUSY_S] += span
-        stats[STAT_RUNNING_S] += span * num_running
-        stats[STAT_STEPS] += k
-        stats[STAT_EVENTS] += 1
-        stats[STAT_PREFILL_TOKENS] += prefill
+            resident += cells[fresh[f], KV]
+        span = k * t + growth * (0.5 * k * (k - 1.0))
+        record_steps(
+            figures, series, now, k, t, growth, num_active, num_running, resident, prefill,
+            used_before, num_blocks - counts[FREE] - counts[EVICTABLE],
+        )  # fmt: skip
         now += span
-        clock += k
-        context += k * num_decoding
+        if num_active > 0:
+            if has_itl:
+                add_steps(itl[ITL_STEPS], t + pause, 0.0, 1)
+                if k > 1:
+                    add_steps(itl[ITL_STEPS], t + growth, growth, k - 1)
+            pause = 0.0
+            clock += k
+            steps_since += k
+            context += k * num_active
+        elif num_decoding > 0:
+            pause += span
 
         # Decodes whose last token this was.
+        num_ended = 0
         while num_decoding > 0 and keys[0] == clock:
             i = items[0]
-            num_decoding = heap_remove(keys, items, place, 0, num_decoding)
-            cached = kv[i] + clock
-            residues[kv[i] % block] -= 1
+            num_decoding = heap_remove(keys, items, cells, 0, num_decoding)
+            cached = cells[i, KV] + clock
+            finish_sum -= clock
+            residues[cells[i, KV] % block] -= 1
             context -= cached
-            own = (cached + block - 1) // block - held[i] * blocks_per_hash
-            release_blocks(
-                pool, own, held[i], hash_offsets[i], hash_ids,
-                blocks_per_hash, references, newer, older,
-            )  # fmt: skip
-            _unlink(after, before, i)
+            if is_reserving:
+                cached = cells[i, PROMPT] + cells[i, OUTPUT]
+            give_back(counts, cells, hash_ids, cache, i, (cached + block - 1) // block)
+            if has_itl:
+                end_gaps(itl, counts, instants, cells, i)
             num_running -= 1
-            finished[i] = now
-            num_finished += 1
+            link_done(counts, cells, instants, i, now)
+            num_ended += 1
         # Prefills that completed sample a token; they decode from the next step on, or end here.
         for f in range(num_fresh):
             i = fresh[f]
-            sampled[i] += 1
-            if sampled[i] == 1:
-                first_token[i] = now
-            if sampled[i] < output[i]:
-                context += kv[i]
-                kv[i] -= clock
-                residues[kv[i] % block] += 1
-                keys[num_decoding] = clock + output[i] - sampled[i]
+            cells[i, SAMPLED] += 1
+            if cells[i, SAMPLED] == 1:
+                instants[i, FIRST_TOKEN] = now
+            if has_itl and cells[i, OUTPUT] > 1:
+                start_gaps(itl, counts, instants, cells, i, now)
+            if cells[i, SAMPLED] < cells[i, OUTPUT]:
+                context += cells[i, KV]
+                cells[i, KV] -= clock
+                residues[cells[i, KV] % block] += 1
+                finish = clock + cells[i, OUTPUT] - cells[i, SAMPLED]
+                finish_sum += finish
+                keys[num_decoding] = finish
                 items[num_decoding] = i
                 num_decoding += 1
-                sift_up(keys, items, place, num_decoding - 1)
+                sift_up(keys, items, cells, num_decoding - 1)
             else:
-                own = (kv[i] + block - 1) // block - held[i] * blocks_per_hash
-                release_blocks(
-                    pool, own, held[i], hash_offsets[i], hash_ids,
-                    blocks_per_hash, references, newer, older,
-                )  # fmt: skip
-                _unlink(after, before, i)
+                cached = cells[i, PROMPT] + cells[i, OUTPUT] if is_reserving else cells[i, KV]
+                give_back(counts, cells, hash_ids, cache, i, (cached + block - 1) // block)
+                if has_itl:
+                    end_gaps(itl, counts, instants, cells, i)
                 num_running -= 1
-                finished[i] = now
-                num_finished += 1
-    for i in range(n):
-        stats[STAT_PREEMPTIONS] += preemptions[i]
+                link_done(counts, cells, instants, i, now)
+                num_ended += 1
+        counts[NUM_ENDED_LAST] = num_ended
+        if num_ended > 0 and is_stopping_at_ends:
+            break
+
+    counts[NUM_RUNNING] = num_running
+    counts[NUM_DECODING] = num_decoding
+    counts[PARTIAL] = partial
+    counts[PARTIAL_KV] = partial_kv
+    counts[CONTEXT] = context
+    counts[CLOCK] = clock
+    counts[FINISH_SUM] = finish_sum
+    counts[STEPS_SINCE_PREFILL] = steps_since
     stats[STAT_END_S] = now
-    return stats
+    figures[NOW] = now
+    figures[PAUSE] = pause

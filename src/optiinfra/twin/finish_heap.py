@@ -1,7 +1,7 @@
 """A heap of finish steps that knows where each request sits, compiled.
 
-`keys[0:size]` are steps of the common clock, `items` the requests, `place[request]` its
-position, so that a preempted request can be taken out of the middle. The caller owns all arrays.
+`keys[0:size]` are steps of the common clock, `items` the requests, `cells[request, PLACE]`
+its position, so that a preempted request can be taken out of the middle.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from numba import njit
 
+from optiinfra.twin.engine_state import PLACE
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @njit(cache=True, nogil=True)
 def sift_up(
-    keys: NDArray[np.int64], items: NDArray[np.int64], place: NDArray[np.int64], i: int
+    keys: NDArray[np.int64], items: NDArray[np.int64], cells: NDArray[np.int64], i: int
 ) -> None:
     """Move entry i towards the root to its place."""
     key, item = keys[i], items[i]
@@ -27,16 +29,16 @@ def sift_up(
             break
         keys[i] = keys[parent]
         items[i] = items[parent]
-        place[items[i]] = i
+        cells[items[i], PLACE] = i
         i = parent
     keys[i] = key
     items[i] = item
-    place[item] = i
+    cells[item, PLACE] = i
 
 
 @njit(cache=True, nogil=True)
 def sift_down(
-    keys: NDArray[np.int64], items: NDArray[np.int64], place: NDArray[np.int64], i: int, size: int
+    keys: NDArray[np.int64], items: NDArray[np.int64], cells: NDArray[np.int64], i: int, size: int
 ) -> None:
     """Move entry i away from the root to its place."""
     key, item = keys[i], items[i]
@@ -50,23 +52,23 @@ def sift_down(
             break
         keys[i] = keys[child]
         items[i] = items[child]
-        place[items[i]] = i
+        cells[items[i], PLACE] = i
         i = child
     keys[i] = key
     items[i] = item
-    place[item] = i
+    cells[item, PLACE] = i
 
 
 @njit(cache=True, nogil=True)
 def remove(
-    keys: NDArray[np.int64], items: NDArray[np.int64], place: NDArray[np.int64], i: int, size: int
+    keys: NDArray[np.int64], items: NDArray[np.int64], cells: NDArray[np.int64], i: int, size: int
 ) -> int:
     """Take entry i out of the heap; returns the new size."""
     size -= 1
     if i != size:
         keys[i] = keys[size]
         items[i] = items[size]
-        place[items[i]] = i
-        sift_down(keys, items, place, i, size)
-        sift_up(keys, items, place, i)
+        cells[items[i], PLACE] = i
+        sift_down(keys, items, cells, i, size)
+        sift_up(keys, items, cells, i)
     return size

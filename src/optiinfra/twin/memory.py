@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optiinfra.twin.step_time import (
-    GIB,
-    compute_dense_bytes,
-    get_kv_bytes_per_token,
-    get_weight_bytes,
-)
+from optiinfra.twin.performance.precision import get_weight_bytes
+from optiinfra.twin.step_time import GIB, compute_dense_bytes, get_kv_bytes_per_token
 
 if TYPE_CHECKING:
     from optiinfra.domain.architectures import Architecture

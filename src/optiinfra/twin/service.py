@@ -70,7 +70,7 @@ def summarize_service(
     arrivals, so that all met means all that came; where all come at once, and for tokens, the time
     runs to the last completion.
     """
-    from optiinfra.twin import engine_simulator as engine
+    from optiinfra.twin import engine_state as engine
 
     ttft_s, tpot_s, has_tpot = compute_latencies(trace, simulation)
     is_ttft_met = ttft_s <= slo.ttft_s
@@ -100,6 +100,7 @@ def summarize_service(
         batch_occupancy_ratio_mean=num_running_mean / arguments.max_num_seqs,
         busy_ratio=busy_s / (span_s * stats.shape[0]),
         num_preemptions=int(stats[:, engine.STAT_PREEMPTIONS].sum()),
+        is_unstable=simulation.is_unstable,
         ttft_s_histogram=_compute_histogram(ttft_s) if has_histograms else None,
         tpot_s_histogram=_compute_histogram(tpot_s) if has_histograms else None,
     )

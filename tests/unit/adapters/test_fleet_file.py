@@ -17,7 +17,7 @@ from optiinfra.adapters.fleet_file_schema import FleetSection
 from optiinfra.adapters.price_book import PriceBook, read_price_book
 from optiinfra.domain.engine_arguments import Engine
 from optiinfra.domain.fleet import Fleet, SLOTarget
-from optiinfra.domain.gpu_catalogue import GPUS
+from optiinfra.domain.gpu_datasheets import GPUS
 from optiinfra.domain.prices import PurchaseOption
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fleet.yaml"

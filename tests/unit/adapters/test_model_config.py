@@ -118,11 +118,48 @@ def test_a_part_for_language_is_taken_alone(tmp_path: Path) -> None:
     assert "image encoder" in model.notes[0]
 
 
-def test_a_sliding_window_is_noted(tmp_path: Path) -> None:
-    model = read_model_config(
-        write(tmp_path, {**LLAMA, "model_type": "mistral", "sliding_window": 4096})
-    )
-    assert model.notes == ("its sliding window of 4096 tokens is simulated as full attention",)
+@pytest.mark.parametrize(
+    ("changes", "windowed"),
+    [
+        ({"model_type": "mistral"}, 32),
+        ({"model_type": "gemma2"}, 16),
+        ({"model_type": "gemma3_text"}, 27),  # layers 6, 12, 18, 24 and 30 see everything
+        ({"model_type": "gemma3_text", "sliding_window_pattern": 4}, 24),
+        ({"layer_types": ["sliding_attention", "full_attention"] * 16}, 16),
+        ({"use_sliding_window": False}, 0),
+        ({"sliding_window": 1_000_000}, 0),
+    ],
+)
+def test_a_sliding_window_has_its_layers(
+    tmp_path: Path, changes: dict[str, Any], windowed: int
+) -> None:
+    model = read_model_config(write(tmp_path, {**LLAMA, "sliding_window": 4096, **changes}))
+    assert model.num_windowed_layers == windowed
+    assert model.attention_window == (4096 if windowed else 0)
+    assert model.notes == ()
+
+
+def test_gpt_oss_has_its_experts_alone_in_four_bits(tmp_path: Path) -> None:
+    config = {
+        **LLAMA,
+        "model_type": "gpt_oss",
+        "num_hidden_layers": 36,
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_attention_heads": 64,
+        "head_dim": 64,
+        "vocab_size": 201088,
+        "num_local_experts": 128,
+        "num_experts_per_tok": 4,
+        "sliding_window": 128,
+        "layer_types": ["sliding_attention", "full_attention"] * 18,
+        "quantization_config": {"quant_method": "mxfp4"},
+    }
+    model = read_model_config(write(tmp_path, config))
+    known = get_architecture("openai/gpt-oss-120b")
+    assert model.total_params == known.total_params
+    assert model.num_windowed_layers == known.num_windowed_layers
+    assert (model.native_quantization, model.is_quantized_in_experts_alone) == ("fp4", True)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from optiinfra.agents.cost.policy import CostSnapshot
 from optiinfra.domain.analysis import Configuration, FlagChange
 from optiinfra.domain.fleet import Deployment, Fleet, Limits
 from optiinfra.domain.trace import Trace
-from optiinfra.twin.search import judge_candidate, search
+from optiinfra.twin.search import search
 from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import Stand
 from optiinfra.twin.truth import UNCALIBRATED
+from optiinfra.twin.verdicts import judge_candidate
 
 H100, L40S, A100 = make_gpu(), make_gpu("L40S"), make_gpu("A100-80-SXM")
 ALL_OFFERS = (

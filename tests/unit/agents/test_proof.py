@@ -43,6 +43,7 @@ from optiinfra.domain.analysis import (
     Truth,
 )
 from optiinfra.twin import TWIN_VERSION
+from optiinfra.twin.uncertainty import NUM_GROUPS
 from optiinfra.twin.workload import scale_lengths, scale_rate
 
 WEEK_S = 604_800.0
@@ -97,7 +98,7 @@ def test_confidence_falls_as_the_load_rises() -> None:
     for rate in (2.0, 8.0, 11.0, 13.0, 15.0, 40.0):
         trial = stand.with_trace(make_conversation(rate, num_requests=1_000))
         confidence, method = compute_confidence(trial, make_gpu(), configuration)
-        assert 0.0 <= confidence <= 7 / 8
+        assert 0.0 <= confidence <= NUM_GROUPS / (NUM_GROUPS + 1)
         assert "simulated: with one replica lost" in method
         confidences.append(confidence)
     assert confidences == sorted(confidences, reverse=True)
@@ -129,7 +130,7 @@ def test_what_would_make_it_wrong_is_simulated() -> None:
 
 
 def test_a_tight_recommendation_does_not_hold_under_more_load() -> None:
-    snapshot = make_snapshot(trace=make_conversation(14.0, num_requests=2_000))
+    snapshot = make_snapshot(trace=make_conversation(16.0, num_requests=2_000))
     (recommendation,) = plan(snapshot)
     rows = {(row.axis, row.factor): row for row in recommendation.sensitivities}
     assert rows[Axis.LOAD, 0.8].holds

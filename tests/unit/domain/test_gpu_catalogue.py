@@ -4,16 +4,16 @@ import pytest
 
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.gpu_catalogue import (
-    GPUS,
     find_gpu,
     get_gpu,
     get_nearest_gpu,
     list_close_gpu_names,
 )
+from optiinfra.domain.gpu_datasheets import GPUS
 
 
 def test_names_are_unique_and_found_by_themselves() -> None:
-    assert len({gpu.name for gpu in GPUS}) == len(GPUS) == 17
+    assert len({gpu.name for gpu in GPUS}) == len(GPUS) == 19
     for gpu in GPUS:
         assert get_gpu(gpu.name) is gpu
         assert get_gpu(gpu.name.lower()) is gpu

@@ -247,5 +247,5 @@ def test_what_was_assumed_is_said() -> None:
     )
     (found,) = analyze_fleet(make_fleet(deployment, assumed=("of the fleet",))).deployments
     text = "\n".join(found.assumptions)
-    for words in ("of the fleet", "said so", "round robin", "scheduling of vLLM V1", "no prefix"):
+    for words in ("of the fleet", "said so", "round robin", "prefills before decodes", "no prefix"):
         assert words in text

@@ -23,15 +23,11 @@ from optiinfra.domain.analysis import Candidate, Service, Verdict
 from optiinfra.domain.engine_arguments import EngineArguments
 from optiinfra.domain.fleet import Limits
 from optiinfra.domain.gpus import GPU
-from optiinfra.twin.search import (
-    explain_breach,
-    explore,
-    find_fewest,
-    judge_candidate,
-    mark_front,
-)
+from optiinfra.twin.fewest import find_fewest
+from optiinfra.twin.search import explore
 from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import Stand
+from optiinfra.twin.verdicts import explain_breach, judge_candidate, mark_front
 
 SHAPE = Shape(make_gpu(), make_arguments(), (make_offer(),))
 SLO = make_slo(attainment_ratio=0.9)

@@ -16,7 +16,7 @@ from tests.factories.fleet import (
 from optiinfra.domain.analysis import Distribution, Histogram, Service
 from optiinfra.domain.fleet import SLOTarget
 from optiinfra.domain.trace import Trace
-from optiinfra.twin import engine_simulator as engine
+from optiinfra.twin import engine_state as engine
 from optiinfra.twin.memory import MemoryPlan
 from optiinfra.twin.replicas import Simulation
 from optiinfra.twin.service import (

@@ -18,7 +18,7 @@ from optiinfra.domain.analysis import (
 )
 from optiinfra.domain.prices import compute_num_instances
 from optiinfra.twin import TWIN_VERSION
-from optiinfra.twin.search import find_fewest_with_spare
+from optiinfra.twin.fewest import find_fewest_with_spare
 from optiinfra.twin.shapes import Shape
 from optiinfra.twin.stand import find_step_ratio_limit
 from optiinfra.twin.uncertainty import (

@@ -13,7 +13,7 @@ from optiinfra.database.models.application_schema import (
     QualityMetric,
     QualityRegression,
 )
-from optiinfra.database.models.base import Base, UtcDateTime
+from optiinfra.database.models.base import Base, UtcDateTime, add_instant_checks
 from optiinfra.database.models.core import (
     Agent,
     Approval,
@@ -22,6 +22,13 @@ from optiinfra.database.models.core import (
     Optimization,
     Recommendation,
 )
+from optiinfra.database.models.event_bus import (
+    EventClaim,
+    EventGroup,
+    LoggedEvent,
+    OutboxEvent,
+)
+from optiinfra.database.models.forgettable import CacheEntry, RateBucket
 from optiinfra.database.models.records import (
     AuditEntry,
     CapabilitySplit,
@@ -64,6 +71,8 @@ from optiinfra.domain.enums import (
     WorkflowType,
 )
 
+add_instant_checks(Base.metadata)
+
 __all__ = [
     "Agent",
     "AgentCapability",
@@ -79,20 +88,26 @@ __all__ = [
     "AuditEntry",
     "Base",
     "BaselineType",
+    "CacheEntry",
     "CapabilitySplit",
     "ConfigType",
     "Customer",
     "CustomerPlan",
     "CustomerStatus",
     "Event",
+    "EventClaim",
+    "EventGroup",
     "EventSeverity",
+    "LoggedEvent",
     "MetricType",
     "MigrationFinding",
     "Optimization",
     "OptimizationStatus",
+    "OutboxEvent",
     "QualityBaseline",
     "QualityMetric",
     "QualityRegression",
+    "RateBucket",
     "Recommendation",
     "RecommendationPriority",
     "RecommendationStatus",

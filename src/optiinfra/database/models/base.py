@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import DateTime, Dialect, Enum, MetaData, func, text
+from sqlalchemy import CheckConstraint, DateTime, Dialect, Enum, MetaData, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -28,7 +28,17 @@ EMPTY_LIST = text("'[]'::jsonb")
 
 # Marks of a column, for whoever reads the models (its `info`).
 SENSITIVE = "is_sensitive"  # nobody may see what it holds
+IN_TRANSIT = "is_in_transit"  # of a table: on its way, not the record; moves with no customer
 FORM = "form"  # a condition on its text, and what a text that fails it is not
+
+# Instants that are stored: what others have, some language has no value for.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+CHECK_INSTANTS = "check_instants"
+BY_SERVER_CLOCK = frozenset({
+    "audit_log", "capability_splits", "migration_findings", "resource_series",
+    "workflow_state_transitions",
+})  # fmt: skip
 
 # Partitioned tables have (id, time) as their key; a row is known by its id all the same.
 ONE_ID = {"primary_key": ["id"]}
@@ -42,6 +52,16 @@ def finite(column: str) -> str:
 def share(column: str) -> str:
     """A condition that only 0 to 1 meets; NaN fails it too."""
     return f"{column} >= 0 AND {column} <= 1"
+
+
+def add_instant_checks(metadata: MetaData) -> None:
+    """Every instant can be read by every program: see revision 035."""
+    for table in metadata.tables.values():
+        timed = sorted(c.name for c in table.columns if isinstance(c.type, UtcDateTime))
+        if timed and table.name not in BY_SERVER_CLOCK:
+            first, end = (f"'{instant}'::timestamptz" for instant in (EARLIEST, END_OF_TIME))
+            terms = [f'"{name}" >= {first} AND "{name}" < {end}' for name in timed]
+            table.append_constraint(CheckConstraint(" AND ".join(terms), name=CHECK_INSTANTS))
 
 
 class UtcDateTime(TypeDecorator[datetime]):

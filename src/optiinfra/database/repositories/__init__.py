@@ -22,6 +22,7 @@ from optiinfra.database.repositories.capabilities import Capabilities
 from optiinfra.database.repositories.configs import Configs
 from optiinfra.database.repositories.customers import Customers
 from optiinfra.database.repositories.decisions import Decisions
+from optiinfra.database.repositories.event_outbox import EventOutbox
 from optiinfra.database.repositories.events import Events
 from optiinfra.database.repositories.executions import Executions
 from optiinfra.database.repositories.leases import Lease, Leases
@@ -50,6 +51,7 @@ __all__ = [
     "Cursor",
     "Customers",
     "Decisions",
+    "EventOutbox",
     "Events",
     "Executions",
     "Heartbeat",

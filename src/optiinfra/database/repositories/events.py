@@ -1,7 +1,8 @@
-"""The events' table: appended to, never changed."""
+"""The events' table: appended to, never changed; what is recorded is published with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,11 @@ from sqlalchemy.orm import Session, raiseload
 
 from optiinfra.database.checked_rows import add_row, require_utc
 from optiinfra.database.models import Event, EventSeverity
+from optiinfra.database.repositories.event_outbox import EventOutbox
 from optiinfra.database.repositories.pages import Cursor, Page, fetch_page
+from optiinfra.domain.bus_events import UnknownEvent
+from optiinfra.domain.errors import InputError
+from optiinfra.ports.event_bus import Envelope, decode
 
 
 class Events:
@@ -30,8 +35,8 @@ class Events:
         now: datetime,
         severity: EventSeverity = EventSeverity.INFO,
     ) -> Event:
-        """Append one event."""
-        return add_row(
+        """Append one event, and publish it on the event bus under the same id."""
+        row = add_row(
             self._session,
             Event,
             event_type=event_type,
@@ -41,6 +46,8 @@ class Events:
             severity=severity,
             created_at=require_utc(Event.created_at, now),
         )
+        EventOutbox(self._session).append([_make_envelope(row)])
+        return row
 
     def list_page(
         self,
@@ -60,3 +67,20 @@ class Events:
         return fetch_page(
             self._session, query, at=Event.created_at, id=Event.id, after=after, limit=limit
         )
+
+
+def _make_envelope(row: Event) -> Envelope:
+    """The event as it goes over the bus; one that is too large for it goes by its id."""
+    envelope = decode(
+        event_id=row.id,
+        customer_id=row.customer_id,
+        occurred_at=row.created_at,
+        name=row.event_type,
+        data=row.data,
+    )
+    try:
+        envelope.encode()
+    except InputError:
+        reference = UnknownEvent(row.event_type, {"event_id": str(row.id)})
+        return replace(envelope, event=reference)
+    return envelope

@@ -148,7 +148,7 @@ def test_json_and_gzip() -> None:
         }
     ).encode()
     headers = {"content-type": "application/json; charset=utf-8", "content-encoding": "gzip"}
-    (series,) = OtlpDecoder().decode(gzip.compress(body), headers)
+    (series,) = OtlpDecoder().decode(gzip.compress(body, mtime=0), headers)
     assert (series.name, series.value.tolist()) == ("hw_gpu_utilization", [0.25])
     assert series.timestamp_ns.tolist() == [NOW_NS]
 
@@ -162,8 +162,16 @@ def test_json_and_gzip() -> None:
         (b"[" * 10_000, {"content-type": "application/json"}, Refusal.BAD_CONTENT),
         (b"\xff" * 9, {}, Refusal.BAD_CONTENT),
         (b"\xff", {"content-encoding": "gzip"}, Refusal.BAD_CONTENT),
-        (gzip.compress(bytes(100))[:-9], {"content-encoding": "gzip"}, Refusal.BAD_CONTENT),
-        (gzip.compress(bytes(2 * MAX_BYTES)), {"content-encoding": "gzip"}, Refusal.TOO_LARGE),
+        (
+            gzip.compress(bytes(100), mtime=0)[:-9],
+            {"content-encoding": "gzip"},
+            Refusal.BAD_CONTENT,
+        ),
+        (
+            gzip.compress(bytes(2 * MAX_BYTES), mtime=0),
+            {"content-encoding": "gzip"},
+            Refusal.TOO_LARGE,
+        ),
         (bytes(MAX_BYTES + 1), {}, Refusal.TOO_LARGE),
     ],
 )

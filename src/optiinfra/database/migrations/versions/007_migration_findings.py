@@ -2,12 +2,14 @@
 
 from alembic import op
 
-from optiinfra.database.migrations.operations import refuse_loss
+from optiinfra.database.migrations.operations import Loss, refuse_losses
 
 revision = "007_migration_findings"
 down_revision = "006_adopted_databases"
 branch_labels = None
 depends_on = None
+
+LOSSES = (Loss("SELECT FROM migration_findings", "rows that were set aside when upgrading"),)
 
 
 def upgrade() -> None:
@@ -26,5 +28,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss("SELECT FROM migration_findings", what="rows that were set aside when upgrading")
+    refuse_losses(LOSSES)
     op.execute("DROP TABLE migration_findings")

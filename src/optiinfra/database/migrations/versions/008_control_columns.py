@@ -5,7 +5,7 @@ All of them may be NULL or have a constant default, so that no table is rewritte
 
 from alembic import op
 
-from optiinfra.database.migrations.operations import refuse_loss
+from optiinfra.database.migrations.operations import Loss, refuse_losses
 
 revision = "008_control_columns"
 down_revision = "007_migration_findings"
@@ -56,6 +56,10 @@ HELD = {
     "workflow_executions": "fence > 0 OR version > 0 OR lease_owner IS NOT NULL",
     "workflow_steps": "idempotency_key IS NOT NULL",
 }
+LOSSES = tuple(
+    Loss(f"SELECT FROM {table} WHERE {condition}", f"columns of {table} in use")
+    for table, condition in HELD.items()
+)
 
 
 def upgrade() -> None:
@@ -65,8 +69,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table, condition in HELD.items():
-        refuse_loss(f"SELECT FROM {table} WHERE {condition}", what=f"columns of {table} in use")
+    refuse_losses(LOSSES)
     for table, columns in COLUMNS.items():
         dropped = [f"DROP COLUMN {name}" for name in columns]
         op.execute(f"ALTER TABLE {table} {', '.join(dropped)}")

@@ -3,12 +3,19 @@
 import sqlalchemy as sa
 from alembic import op
 
-from optiinfra.database.migrations.operations import refuse_loss
+from optiinfra.database.migrations.operations import Loss, refuse_losses
 
 revision = "010_capability_versions"
 down_revision = "009_evidence_digests"
 branch_labels = None
 depends_on = None
+
+LOSSES = (
+    Loss(
+        "SELECT FROM agent_capabilities GROUP BY agent_id, capability_name HAVING count(*) > 1",
+        "all versions of a capability but one",
+    ),
+)
 
 UNIQUES = sa.text("""
     SELECT conname FROM pg_constraint
@@ -70,10 +77,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss(
-        """SELECT FROM agent_capabilities GROUP BY agent_id, capability_name HAVING count(*) > 1""",
-        what="all versions of a capability but one",
-    )
+    refuse_losses(LOSSES)
     op.execute("DROP TRIGGER check_capability_shares ON agent_capabilities")
     op.execute("DROP FUNCTION check_capability_shares()")
     op.execute("""

@@ -8,12 +8,14 @@ The way back cannot restore a key: it writes unique placeholders that no key mat
 
 from alembic import op
 
-from optiinfra.database.migrations.operations import refuse_loss
+from optiinfra.database.migrations.operations import Loss, refuse_losses
 
 revision = "011_api_key_digests"
 down_revision = "010_capability_versions"
 branch_labels = None
 depends_on = None
+
+LOSSES = (Loss("SELECT FROM customers", "every customer's API key"),)
 
 
 def upgrade() -> None:
@@ -35,6 +37,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss("SELECT FROM customers", what="every customer's API key")
+    refuse_losses(LOSSES)
     op.execute("UPDATE customers SET api_key = 'unusable-' || replace(id::text, '-', '')")
     op.execute("ALTER TABLE customers DROP COLUMN api_key_prefix, DROP COLUMN is_api_key_weak")

@@ -10,9 +10,11 @@ from alembic import op
 
 from optiinfra.database.migrations.operations import (
     add_validated,
+    alter,
     autocommit,
     create_index,
     drop_constraint,
+    has_constraint,
     record_findings,
 )
 
@@ -99,15 +101,16 @@ def require_customers() -> None:
     """By way of a validated CHECK, from which SET NOT NULL needs no scan."""
     for child, _, _ in FILLED:
         add_validated(child, "has_customer", "CHECK (customer_id IS NOT NULL)")
-        op.execute(f"ALTER TABLE {child} ALTER COLUMN customer_id SET NOT NULL")
+        alter(child, f"ALTER TABLE {child} ALTER COLUMN customer_id SET NOT NULL")
         drop_constraint(child, "has_customer")
 
 
 def add_unique(table: str, *columns: str) -> None:
     name = get_name(table, *columns, kind="key")
-    drop_constraint(table, name)
+    if has_constraint(table, name):
+        return  # made by an attempt before this one, and keys may refer to it
     create_index(name, f"{table} ({', '.join(columns)})", is_unique=True)
-    op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}")
+    alter(table, f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}")
 
 
 def add_keys() -> None:

@@ -12,12 +12,15 @@ from alembic import op
 
 from optiinfra.database.migrations.operations import (
     FINITE,
+    Loss,
     add_validated,
+    alter,
     autocommit,
     create_index,
     drop_constraint,
     drop_index,
     record_findings,
+    refuse_obstacles,
 )
 
 revision = "013_checks"
@@ -193,6 +196,12 @@ SECOND_LIVE = """t.status IN ('queued', 'executing') AND EXISTS (
 SAME_ORDER = """EXISTS (
     SELECT FROM workflow_steps o WHERE o.workflow_execution_id = t.workflow_execution_id
       AND o.step_order = t.step_order AND (o.created_at, o.id) < (t.created_at, t.id))"""
+OBSTACLES = (
+    Loss(
+        "SELECT FROM quality_metrics GROUP BY request_id HAVING count(*) > 1",
+        "quality metrics of two customers with one request_id, which was unique before 013_checks",
+    ),
+)
 
 
 def mend_rows() -> None:
@@ -244,13 +253,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The old unique (request_id) may find two tenants with one id: then it says so and stays."""
+    refuse_obstacles(OBSTACLES)
     name, on = "quality_metrics_request_id_key", "quality_metrics (request_id)"
     with autocommit():
         create_index("ix_quality_metrics_request_id", on, is_unique=True)
         drop_constraint("quality_metrics", name)
         create_index(name, on, is_unique=True)
-        op.execute(f"ALTER TABLE quality_metrics ADD CONSTRAINT {name} UNIQUE USING INDEX {name}")
+        added = f"ADD CONSTRAINT {name} UNIQUE USING INDEX {name}"
+        alter("quality_metrics", f"ALTER TABLE quality_metrics {added}")
         for check in CHECKS:
             drop_constraint(check.table, check.name)
         for index in UNIQUES:

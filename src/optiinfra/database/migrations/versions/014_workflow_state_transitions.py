@@ -7,12 +7,14 @@ covers the one before it, so that a row that was changed or taken out is found
 
 from alembic import op
 
-from optiinfra.database.migrations.operations import execute_all, refuse_loss
+from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
 revision = "014_workflow_state_transitions"
 down_revision = "013_checks"
 branch_labels = None
 depends_on = None
+
+LOSSES = (Loss("SELECT FROM workflow_state_transitions", "the history of workflow states"),)
 
 DEFINER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp"
 FUNCTIONS = (
@@ -145,7 +147,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss("SELECT FROM workflow_state_transitions", what="the history of workflow states")
+    refuse_losses(LOSSES)
     for table in ("workflow_executions", "workflow_steps"):
         op.execute(f"DROP TRIGGER record_insert ON {table}")
         op.execute(f"DROP TRIGGER record_update ON {table}")

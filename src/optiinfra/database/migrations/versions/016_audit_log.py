@@ -6,12 +6,14 @@ workflow_state_transitions.
 
 from alembic import op
 
-from optiinfra.database.migrations.operations import execute_all, refuse_loss
+from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
 revision = "016_audit_log"
 down_revision = "015_lifecycles"
 branch_labels = None
 depends_on = None
+
+LOSSES = (Loss("SELECT FROM audit_log", "the audit log"),)
 
 # Table, and the expression for its tenant.
 TABLES = {
@@ -73,7 +75,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss("SELECT FROM audit_log", what="the audit log")
+    refuse_losses(LOSSES)
     for table in TABLES:
         op.execute(f"DROP TRIGGER audit_insert ON {table}")
         op.execute(f"DROP TRIGGER audit_update ON {table}")

@@ -2,8 +2,10 @@
 
 The old table becomes the first partition: its new key is built beside writers, a CHECK that holds
 for all its rows is validated beside them too, and one short transaction swaps key and name and
-attaches it, which then needs no scan. There is no DEFAULT partition: database/partitions.py creates
-months ahead. The way back copies all rows into one table and locks out writers for as long.
+attaches it, which then needs no scan. A row of a time without end, or more than ten years ahead,
+would stretch the first partition as far: it is set aside among the findings. There is no DEFAULT
+partition: database/partitions.py creates months ahead. The way back copies all rows into one table
+and locks out writers for as long.
 """
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ from optiinfra.database.migrations.operations import (
     autocommit,
     create_index,
     execute_all,
+    record_findings,
 )
 
 revision = "019_partitions"
@@ -52,6 +55,7 @@ INDEXES = {
     },
 }
 CUT = "check_before_cut"
+BEYOND = "NOT isfinite({0}) OR {0} >= now() + interval '10 years'"
 IS_DONE = """
     SELECT EXISTS (SELECT FROM pg_class WHERE relname = :table AND relkind = 'p'
                    AND relnamespace = 'public'::regnamespace)"""
@@ -59,6 +63,13 @@ IS_DONE = """
 
 def is_done(table: str) -> bool:
     return bool(op.get_bind().execute(sa.text(IS_DONE), {"table": table}).scalar_one())
+
+
+def set_aside(table: str, time: str) -> None:
+    rows = BEYOND.format(time)
+    rule = "a time that cannot be is set aside with its row"
+    record_findings(revision, table, rows, rule=rule, action="quarantined")
+    op.execute(f"DELETE FROM {table} WHERE {rows}")
 
 
 def get_cut(table: str, time: str) -> str:
@@ -110,6 +121,9 @@ def swap(table: str, time: str, cut: str) -> None:
 
 def upgrade() -> None:
     cuts = {}
+    for table, time in TABLES.items():
+        if not is_done(table):
+            set_aside(table, time)
     with autocommit():
         for table, time in TABLES.items():
             if not is_done(table):

@@ -23,12 +23,12 @@ depends_on = None
 
 APP, WORKER, INGEST = "optiinfra_app", "optiinfra_worker", "optiinfra_ingest"
 BACKUP, PURGE = "optiinfra_backup", "optiinfra_purge"
-ROLES = {
-    APP: "NOLOGIN",
-    WORKER: "NOLOGIN",
-    INGEST: "NOLOGIN BYPASSRLS",
-    BACKUP: "NOLOGIN BYPASSRLS IN ROLE pg_read_all_data",
-    PURGE: "NOLOGIN",
+ROLES = (APP, WORKER, INGEST, BACKUP, PURGE)
+# What only an administrator may give: who has CREATEROLE alone makes the roles without, and
+# PostgreSQL refuses what needs it until it is given (database/role_rights.py says how).
+EXTRAS = {
+    INGEST: (f"ALTER ROLE {INGEST} BYPASSRLS",),
+    BACKUP: (f"ALTER ROLE {BACKUP} BYPASSRLS", f"GRANT pg_read_all_data TO {BACKUP}"),
 }
 TENANT = "current_setting('optiinfra.customer_id')::uuid"
 TENANT_TABLES = {
@@ -62,20 +62,32 @@ CUSTOMER_COLUMNS = "id, name, email, api_key_prefix, plan, status, metadata, cre
 CREATE_ROLE = """
     DO $$ BEGIN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
-            CREATE ROLE {role} {options};
+            CREATE ROLE {role} NOLOGIN;
+            {extras}
         END IF;
     EXCEPTION
         WHEN duplicate_object OR unique_violation THEN NULL;
         WHEN insufficient_privilege THEN
             RAISE insufficient_privilege USING
                 MESSAGE = 'role {role} is missing and cannot be created by ' || current_user,
-                HINT = 'Let an administrator run: CREATE ROLE {role} {options};';
+                HINT = 'Let an administrator run: ALTER ROLE ' || current_user || ' CREATEROLE;';
     END $$"""
-# Who made the schema may act in each role; a superuser may anyway.
+EXTRA = """
+            BEGIN
+                {statement};
+            EXCEPTION WHEN insufficient_privilege THEN
+                RAISE WARNING 'an administrator has to run: {statement}';
+            END;"""
+# Who made the schema may act in each role; a superuser may anyway. Since PostgreSQL 16 who creates
+# a role may grant it, and acts in it only when he grants it to himself.
 GRANT_ROLE = """
     DO $$ BEGIN
-        IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
-            GRANT {role} TO CURRENT_USER;
+        IF current_setting('server_version_num')::integer < 160000 THEN
+            IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+                GRANT {role} TO CURRENT_USER;
+            END IF;
+        ELSIF NOT pg_has_role(current_user, '{role}', 'SET') THEN
+            EXECUTE 'GRANT {role} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE';
         END IF;
     EXCEPTION WHEN insufficient_privilege THEN NULL;
     END $$"""
@@ -90,8 +102,9 @@ VIEW = """
 
 
 def create_roles() -> None:
-    for role, options in ROLES.items():
-        op.execute(CREATE_ROLE.format(role=role, options=options))
+    for role in ROLES:
+        extras = "".join(EXTRA.format(statement=extra) for extra in EXTRAS.get(role, ()))
+        op.execute(CREATE_ROLE.format(role=role, extras=extras))
         op.execute(GRANT_ROLE.format(role=role))
         op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
 

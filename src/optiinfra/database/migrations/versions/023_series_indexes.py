@@ -7,13 +7,14 @@ The second holds only rows that nobody has given a series yet; it is empty once 
 import sqlalchemy as sa
 from alembic import op
 
-from optiinfra.database.migrations.operations import autocommit, create_index
+from optiinfra.database.migrations.operations import alter, autocommit, create_index
 
 revision = "023_series_indexes"
 down_revision = "022_resource_series"
 branch_labels = None
 depends_on = None
 
+TABLE = "resource_metrics"
 INDEXES = {
     "ix_resource_metrics_series_time": '(series_id, "timestamp") WHERE series_id IS NOT NULL',
     "ix_resource_metrics_no_series": '("timestamp", id) WHERE series_id IS NULL',
@@ -29,12 +30,12 @@ PARTITIONS = sa.text("""
 
 def build(name: str, columns: str) -> None:
     """On the parent an index of nothing, then of each partition beside writers, then attached."""
-    op.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY resource_metrics {columns}")
+    alter(TABLE, f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {TABLE} {columns}")
     found = op.get_bind().execute(PARTITIONS, {"index": name}).scalars().all()
     for partition in found:
         own = f"{partition}_{name.removeprefix('ix_resource_metrics_')}"
         create_index(own, f"{partition} {columns}")
-        op.execute(f"ALTER INDEX {name} ATTACH PARTITION {own}")
+        alter(TABLE, f"ALTER INDEX {name} ATTACH PARTITION {own}")
 
 
 def upgrade() -> None:

@@ -8,12 +8,22 @@ Who writes samples leaves a mark for each of their days, in the same transaction
 takes the marks that it sees with the samples that it sees (database/rollups.py).
 """
 
-from optiinfra.database.migrations.operations import execute_all, refuse_loss
+from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
 revision = "024_resource_rollups"
 down_revision = "023_series_indexes"
 branch_labels = None
 depends_on = None
+
+LOSSES = (
+    Loss(
+        """SELECT FROM resource_metric_days d WHERE NOT EXISTS (
+               SELECT FROM resource_metrics m WHERE m.series_id = d.series_id
+               AND m."timestamp" >= d.day AT TIME ZONE 'UTC'
+               AND m."timestamp" < (d.day + 1) AT TIME ZONE 'UTC')""",
+        "hourly values whose samples were dropped",
+    ),
+)
 
 TENANT = "customer_id = current_setting('optiinfra.customer_id')::uuid"
 DAYS = """
@@ -95,13 +105,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss(
-        """SELECT FROM resource_metric_days d WHERE NOT EXISTS (
-               SELECT FROM resource_metrics m WHERE m.series_id = d.series_id
-               AND m."timestamp" >= d.day AT TIME ZONE 'UTC'
-               AND m."timestamp" < (d.day + 1) AT TIME ZONE 'UTC')""",
-        what="hourly values whose samples were dropped",
-    )
+    refuse_losses(LOSSES)
     execute_all(
         (
             "DROP VIEW resource_metric_hours",

@@ -4,12 +4,14 @@ Written by a trigger with every change, whoever makes it; appended to and never 
 row of each version says what it had when this revision was applied.
 """
 
-from optiinfra.database.migrations.operations import execute_all, refuse_loss
+from optiinfra.database.migrations.operations import Loss, execute_all, refuse_losses
 
 revision = "025_capability_splits"
 down_revision = "024_resource_rollups"
 branch_labels = None
 depends_on = None
+
+LOSSES = (Loss("SELECT FROM capability_splits", "the history of capability splits"),)
 
 DEFINER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp"
 COLUMNS = """agent_id, capability_name, capability_version, is_enabled, traffic_ratio, changed_by,
@@ -76,7 +78,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    refuse_loss("SELECT FROM capability_splits", what="the history of capability splits")
+    refuse_losses(LOSSES)
     execute_all(
         (
             "DROP TRIGGER record_split_insert ON agent_capabilities",

@@ -1,0 +1,98 @@
+"""The statements of the event bus.
+
+Whoever looks for events first moves what has committed from the outbox to the log, under a lock
+that is held until that is committed itself. So numbers come into sight in their order: a
+transaction that commits late gets a later number, however early it began.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import text
+
+NUMBERING: Final = 7_263_018_244_115_903  # the turn of who moves events to the log
+MAX_MOVED: Final = 5000
+
+IS_ANYTHING_NEW: Final = text("SELECT EXISTS (SELECT FROM event_outbox)")
+TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(:turn)")
+MOVE: Final = text("""
+    WITH moved AS (
+        DELETE FROM event_outbox
+        WHERE id IN (SELECT id FROM event_outbox ORDER BY id LIMIT :limit) RETURNING *
+    )
+    INSERT INTO event_log (event_id, customer_id, event_type, data, occurred_at, published_at)
+    SELECT event_id, customer_id, event_type, data, occurred_at, published_at
+    FROM moved ORDER BY id
+    ON CONFLICT (event_id) DO NOTHING""")
+LAST: Final = text("SELECT coalesce(max(position), 0) FROM event_log")
+READ: Final = text("""
+    SELECT position, event_id, customer_id, event_type, data, occurred_at FROM event_log
+    WHERE position > :after ORDER BY position LIMIT :limit""")
+
+CREATE_GROUP: Final = text("""
+    INSERT INTO event_groups (name, position) VALUES (:name, :position)
+    ON CONFLICT (name) DO NOTHING""")
+REMOVE_GROUP: Final = text("DELETE FROM event_groups WHERE name = :name")
+LOCK_GROUP: Final = text("SELECT id, position FROM event_groups WHERE name = :name FOR UPDATE")
+FIND_GROUP: Final = text("SELECT id, position FROM event_groups WHERE name = :name")
+MOVE_GROUP: Final = text("UPDATE event_groups SET position = :position WHERE id = :group")
+
+# Acknowledging takes no turn of the group: rows that go meanwhile are passed over.
+OVERDUE: Final = text("""
+    SELECT position, attempts FROM event_claims
+    WHERE group_id = :group AND dead_at IS NULL
+      AND claimed_at <= clock_timestamp() - make_interval(secs => :redeliver_after_s)
+    ORDER BY claimed_at, position LIMIT :limit FOR UPDATE SKIP LOCKED""")
+BURY: Final = text("""
+    UPDATE event_claims SET dead_at = clock_timestamp()
+    WHERE group_id = :group AND position = ANY (:positions)""")
+CLAIM_AGAIN: Final = text("""
+    WITH claimed AS (
+        UPDATE event_claims
+        SET consumer = :consumer, attempts = attempts + 1, claimed_at = clock_timestamp()
+        WHERE group_id = :group AND position = ANY (:positions) RETURNING position, attempts
+    )
+    SELECT position, event_id, customer_id, event_type, data, occurred_at, attempts
+    FROM claimed LEFT JOIN event_log USING (position) ORDER BY position""")
+CLAIM_NEXT: Final = text("""
+    WITH following AS (
+        SELECT position, event_id, customer_id, event_type, data, occurred_at FROM event_log
+        WHERE position > :after ORDER BY position LIMIT :limit
+    ), claimed AS (
+        INSERT INTO event_claims (group_id, position, consumer, attempts, claimed_at)
+        SELECT :group, position, :consumer, 1, clock_timestamp() FROM following
+        ON CONFLICT (group_id, position) DO UPDATE
+        SET consumer = excluded.consumer, attempts = 1, claimed_at = excluded.claimed_at,
+            dead_at = NULL
+    )
+    SELECT *, 1 AS attempts FROM following ORDER BY position""")
+ACKNOWLEDGE: Final = text("""
+    DELETE FROM event_claims WHERE position = ANY (:positions) AND dead_at IS NULL
+      AND group_id = (SELECT id FROM event_groups WHERE name = :name)""")
+FORGET_BEHIND: Final = text("""
+    DELETE FROM event_claims WHERE group_id = :group AND position > :position
+      AND dead_at IS NULL""")
+FORGET: Final = text("""
+    DELETE FROM event_claims WHERE group_id = :group AND position = ANY (:positions)""")
+
+DEAD: Final = text("""
+    SELECT position, event_id, customer_id, event_type, data, occurred_at, attempts
+    FROM event_claims JOIN event_log USING (position)
+    WHERE group_id = :group AND dead_at IS NOT NULL ORDER BY position LIMIT :limit""")
+DROP_DEAD: Final = text("""
+    DELETE FROM event_claims WHERE position = ANY (:positions) AND dead_at IS NOT NULL
+      AND group_id = (SELECT id FROM event_groups WHERE name = :name)""")
+COUNT: Final = text("""
+    SELECT (SELECT count(*) FROM event_log WHERE position > :position)
+           + (SELECT count(*) FROM event_outbox),
+           count(*) FILTER (WHERE dead_at IS NULL), count(dead_at)
+    FROM event_claims JOIN event_log USING (position) WHERE group_id = :group""")
+# Claims of events that a purge took with their customer hold nothing back.
+PRUNE: Final = text("""
+    DELETE FROM event_log WHERE position IN (
+        SELECT position FROM event_log
+        WHERE published_at < :before
+          AND position <= coalesce((SELECT min(position) FROM event_groups), position)
+          AND NOT EXISTS (SELECT FROM event_claims c WHERE c.position = event_log.position)
+        ORDER BY position LIMIT :limit)""")

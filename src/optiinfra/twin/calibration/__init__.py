@@ -1,0 +1,1 @@
+"""Calibration: constants fitted to measured points, how good they are, and where they came from."""

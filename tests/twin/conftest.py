@@ -1,0 +1,19 @@
+"""Compile before the first test's clock runs; what is compiled is kept for the next session."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Run each compiled entry once where a test of the twin was collected."""
+    if not any("twin" in item.path.parts for item in session.items):
+        return
+    from tests.factories.fleet import make_trace
+    from tests.factories.simulated_fleets import make_simulated
+    from tests.twin.small_workloads import draw_workload, make_llama_model, run_compiled
+
+    from optiinfra.twin.fleet import simulate_fleet
+
+    run_compiled(draw_workload(1), make_llama_model())
+    simulate_fleet([make_simulated(make_trace())])
