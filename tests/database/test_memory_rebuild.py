@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 from tests.factories.core import (
     NOW,
@@ -22,6 +23,7 @@ from optiinfra.domain.memories import (
     Collection,
     CostKnowledge,
     CustomerContext,
+    Detail,
     PerformancePattern,
 )
 from optiinfra.domain.situations import Situation
@@ -80,13 +82,10 @@ def test_everything_that_has_an_outcome_is_remembered(database: Database, tmp_pa
         assert rebuild(database, memory) == Rebuilt(counts)
 
         def ask(
-            collection: Collection, hours: float, customer_id: object = customer.id
-        ) -> list[object]:
+            collection: Collection, hours: float, customer_id: UUID = customer.id
+        ) -> list[tuple[UUID, Detail]]:
             question = Question(
-                collection,
-                customer_id,  # type: ignore[arg-type]
-                as_of=NOW + hours * HOUR,
-                situation=SITUATION,
+                collection, customer_id, as_of=NOW + hours * HOUR, situation=SITUATION
             )
             return [(m.memory.id, m.memory.detail) for m in memory.recall(question)]
 
@@ -99,10 +98,10 @@ def test_everything_that_has_an_outcome_is_remembered(database: Database, tmp_pa
         assert ask(knowledge, 2.5) == [
             (rolled_back.id, CostKnowledge("rolled_back", 100.0, -5.0, reference, "peak missed"))
         ]
-        ((_, pattern),) = ask(Collection.PERFORMANCE_PATTERNS, 2)  # type: ignore[misc]
+        ((_, pattern),) = ask(Collection.PERFORMANCE_PATTERNS, 2)
         assert pattern == PerformancePattern("completed", 2.0, 1.5, str(tuned.id), None)
         assert ask(Collection.CUSTOMER_CONTEXT, 2) == []
-        ((_, context),) = ask(Collection.CUSTOMER_CONTEXT, 2, other.id)  # type: ignore[misc]
+        ((_, context),) = ask(Collection.CUSTOMER_CONTEXT, 2, other.id)
         assert context == CustomerContext("rejection", "boss@example.com", str(unwanted.id))
     finally:
         memory.close()

@@ -182,7 +182,7 @@ class EmbeddedPoints:
 
     def _make_config(self) -> EdgeConfig:
         edge = self._edge
-        return edge.EdgeConfig(
+        config: EdgeConfig = edge.EdgeConfig(
             vectors={
                 DENSE: edge.EdgeVectorParams(
                     size=DIMENSIONS,
@@ -193,6 +193,7 @@ class EmbeddedPoints:
             sparse_vectors={SPARSE: edge.EdgeSparseVectorParams()},
             optimizers=edge.EdgeOptimizersConfig(indexing_threshold=_NEVER_INDEXED),
         )
+        return config
 
     def _make_filter(self, conditions: Conditions) -> Filter:
         edge = self._edge
@@ -207,7 +208,8 @@ class EmbeddedPoints:
             at = float(conditions.as_of_us)
             must.append(edge.FieldCondition("known_us", range=edge.RangeFloat(lte=at)))
             must.append(edge.FieldCondition("superseded_us", range=edge.RangeFloat(gt=at)))
-        return edge.Filter(must=must)
+        made: Filter = edge.Filter(must=must)
+        return made
 
 
 @contextmanager

@@ -51,11 +51,7 @@ class ServerPoints:
                 self._client.create_collection(
                     collection.value,
                     vectors_config={
-                        DENSE: models.VectorParams(
-                            size=DIMENSIONS,
-                            distance=models.Distance.DOT,
-                            datatype=models.Datatype.FLOAT16,
-                        )
+                        DENSE: models.VectorParams(size=DIMENSIONS, distance=models.Distance.DOT)
                     },
                     sparse_vectors_config={SPARSE: models.SparseVectorParams()},
                 )

@@ -102,7 +102,9 @@ class Outcomes:
         )
         after = UUID(int=0)
         while rows := self._session.execute(query.where(Optimization.id > after)).all():
-            yield from (EndedOptimization(*row) for row in rows)
+            for row in rows:
+                values: tuple[Any, ...] = tuple(row)
+                yield EndedOptimization(*values)
             after = rows[-1][0]
 
     def walk_rejected(self) -> Iterator[RejectedRecommendation]:
