@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from optiinfra.domain.measurement import Measurement
     from optiinfra.orchestrator.analysis import Progress
     from optiinfra.orchestrator.records import RecommendationRow
+    from optiinfra.orchestrator.remembering import Rebuilt
+    from optiinfra.ports.event_bus import EventBus
+    from optiinfra.ports.outcome_memory import OutcomeMemory
     from optiinfra.settings import Settings
 
 MAX_WORKERS = 64
@@ -148,6 +151,54 @@ def open_database(settings: Settings) -> Iterator[Database]:
         require_schema(url)
         with Database(url) as database:
             yield database
+
+
+@contextmanager
+def open_event_bus(settings: Settings) -> Iterator[EventBus]:
+    """The event bus in the configured Redis, or else in PostgreSQL at our schema."""
+    if settings.redis_url is not None:
+        from optiinfra.adapters.redis_bus import RedisEventBus
+
+        with closing(RedisEventBus(settings.redis_url.get_secret_value())) as redis_bus:
+            yield redis_bus
+        return
+    from optiinfra.database.event_bus import PostgresEventBus
+    from optiinfra.database.migrate import require_schema
+
+    with open_server(settings) as url:
+        require_schema(url)
+        with closing(PostgresEventBus(url)) as bus:
+            yield bus
+
+
+@contextmanager
+def open_memory(settings: Settings) -> Iterator[OutcomeMemory]:
+    """The outcome memory: in the configured Qdrant, or that of the living owner, or in here.
+
+    Raises StoreError.
+    """
+    from optiinfra.adapters.qdrant import open_embedded_memory, open_server_memory
+    from optiinfra.embedded.owner_state import find_owner_state
+
+    owner = find_owner_state(settings.data_dir)
+    if settings.qdrant_url is not None:
+        secret = settings.qdrant_api_key
+        key = None if secret is None else secret.get_secret_value()
+        opened = open_server_memory(settings.qdrant_url.get_secret_value(), api_key=key)
+    elif owner is not None and owner.qdrant_url is not None:
+        opened = open_server_memory(owner.qdrant_url, api_key=owner.qdrant_api_key)
+    else:
+        opened = open_embedded_memory(settings.data_dir / "memory")
+    with closing(opened) as memory:
+        yield memory
+
+
+def rebuild_memory(*, settings: Settings) -> Rebuilt:
+    """Make the outcome memory again from PostgreSQL; how many memories that were."""
+    from optiinfra.orchestrator.remembering import rebuild
+
+    with open_database(settings) as database, open_memory(settings) as memory:
+        return rebuild(database, memory)
 
 
 def find_client_programs(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -19,14 +20,18 @@ from tests.fixtures_database import (
 )
 from tests.fixtures_redis import redis_server, redis_url
 
+from optiinfra.adapters.qdrant import open_embedded_memory, open_server_memory
 from optiinfra.adapters.redis_bus import RedisEventBus
 from optiinfra.adapters.redis_cache import RedisCache, RedisRateLimiter
 from optiinfra.database.cache import PostgresCache
 from optiinfra.database.engine import Database
 from optiinfra.database.event_bus import PostgresEventBus
 from optiinfra.database.rate_limiter import PostgresRateLimiter
+from optiinfra.embedded.owner.starting import start_owner, stop_owner
+from optiinfra.embedded.owner_state import OwnerState
 from optiinfra.ports.cache import Cache
 from optiinfra.ports.event_bus import EventBus
+from optiinfra.ports.outcome_memory import OutcomeMemory
 from optiinfra.ports.rate_limiter import RateLimiter
 
 __all__ = [
@@ -121,3 +126,42 @@ def customer_ids(request: pytest.FixtureRequest) -> tuple[UUID, UUID]:
             for id_ in ids:
                 make_customer(session, id=id_)
     return ids
+
+
+QDRANT_VARIABLE = "OPTIINFRA_TEST_QDRANT_URL"
+MEMORIES = ("embedded", "owner", "server")
+
+
+@pytest.fixture(scope="session")
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnerState]:
+    """The process that owns the embedded stores and serves them."""
+    home = tmp_path_factory.mktemp("owner")
+    yield start_owner(home, has_postgres=False)
+    stop_owner(home)
+
+
+@pytest.fixture(scope="session")
+def embedded_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutcomeMemory]:
+    opened = open_embedded_memory(tmp_path_factory.mktemp("memory"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=MEMORIES)
+def memory(request: pytest.FixtureRequest) -> Iterator[OutcomeMemory]:
+    """An empty outcome memory: in this process, by the owner's REST interface, in a server."""
+    if request.param == "embedded":
+        opened = request.getfixturevalue("embedded_memory")
+        opened.clear()
+        yield opened
+        return
+    if request.param == "owner":
+        state = request.getfixturevalue("owner")
+        opened = open_server_memory(state.qdrant_url, api_key=state.qdrant_api_key)
+    elif QDRANT_VARIABLE in os.environ:
+        opened = open_server_memory(os.environ[QDRANT_VARIABLE])
+    else:
+        pytest.skip(f"NOT TESTED ON A QDRANT SERVER: {QDRANT_VARIABLE} names none")
+    opened.clear()
+    yield opened
+    opened.close()

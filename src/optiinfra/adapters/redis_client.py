@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from optiinfra.domain.errors import StoreError
+from optiinfra.domain.errors import PackageMissingError, StoreAwayError, StoreError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -29,9 +29,7 @@ def connect(url: str, *, is_text: bool = True) -> Redis:
         from redis.backoff import ExponentialWithJitterBackoff
         from redis.retry import Retry
     except ImportError as error:
-        raise StoreError(
-            "The package `redis` is not installed.", remedy="Install `optiinfra[stores]`."
-        ) from error
+        raise PackageMissingError("redis", purpose="Redis or Valkey") from error
     if urlsplit(url).scheme not in _SCHEMES:
         raise StoreError(
             f"The Redis URL does not begin with one of {', '.join(_SCHEMES)}.",
@@ -67,7 +65,7 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-        raise StoreError(f"Redis at {name} does not answer: {error}.", remedy=_CHECK) from error
+        raise StoreAwayError(f"Redis at {name} does not answer: {error}.", remedy=_CHECK) from error
     except exceptions.RedisError as error:
         raise StoreError(
             f"Redis at {name} refused: {error}.",

@@ -17,6 +17,7 @@ import typer
 from optiinfra.cli.analyze import analyze
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
+from optiinfra.cli.memory import app as memory_app
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.scrape import scrape
 from optiinfra.cli.stores import down, up, verify
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
+app.add_typer(memory_app, name="memory")
 app.add_typer(twin_app, name="twin")
 app.command("generate-trace")(generate_trace)
 app.command()(scrape)
