@@ -47,7 +47,11 @@ def make_collection(client: QdrantClient) -> None:
     client.delete_collection(NAME)
     client.create_collection(
         NAME,
-        vectors_config={"features": models.VectorParams(size=4, distance=models.Distance.COSINE)},
+        vectors_config={
+            "features": models.VectorParams(
+                size=4, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16
+            )
+        },
         sparse_vectors_config={"text": models.SparseVectorParams(modifier=models.Modifier.IDF)},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -14,6 +15,8 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from optiinfra.domain.errors import ConflictError
+from optiinfra.embedded.locks import find_lock
 from optiinfra.embedded.owner.qdrant_values import QdrantError, make_config
 from optiinfra.embedded.owner_state import write_private
 
@@ -49,6 +52,12 @@ class Collections:
         self._lock = threading.Lock()
         self._open: dict[str, Collection] = {}
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = find_lock(directory / "lock")
+        if lock is None:
+            raise ConflictError(
+                f"Another process has Qdrant Edge open in {directory}.", remedy="End it first."
+            )
+        self._lock_descriptor = lock
         for left in directory.glob("*.partial"):
             shutil.rmtree(left)
         for note in sorted(directory.glob("*/collection.json")):
@@ -114,3 +123,4 @@ class Collections:
                     each.shard.flush()
                     each.shard.close()
             self._open.clear()
+        os.close(self._lock_descriptor)

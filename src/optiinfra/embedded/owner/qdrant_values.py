@@ -37,10 +37,23 @@ def make_config(body: Mapping[str, Any]) -> edge.EdgeConfig:
 
 
 def _make_dense(body: Mapping[str, Any]) -> edge.EdgeVectorParams:
-    check(body, {"size", "distance"}, "a vector")
+    check(body, {"size", "distance", "datatype"}, "a vector")
     return edge.EdgeVectorParams(
-        size=int(body["size"]), distance=getattr(edge.Distance, str(body["distance"]))
+        size=int(body["size"]),
+        distance=getattr(edge.Distance, str(body["distance"])),
+        datatype=_read_datatype(body.get("datatype")),
     )
+
+
+def _read_datatype(name: str | None) -> edge.VectorStorageDatatype | None:
+    if name is None:
+        return None
+    found: edge.VectorStorageDatatype | None = getattr(
+        edge.VectorStorageDatatype, name.capitalize(), None
+    )
+    if found is None:
+        raise QdrantError(f"Datatype {name!r} is not known.")
+    return found
 
 
 def _make_sparse(body: Mapping[str, Any]) -> edge.EdgeSparseVectorParams:
