@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optiinfra.domain.analysis import Analysis, CalibrationState
+from optiinfra.domain.analysis import Analysis
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.fleet import Fleet
 from optiinfra.domain.trace import Trace
@@ -79,17 +79,19 @@ def run_analysis(
     book = _read_price_book(request.price_book)
     fleet, traces, measurements = _read_inputs(request, book, now=started_at)
     if request.report is not None:
-        _check_report_path(request.report)
+        from optiinfra.report.file import check_report_path
+
+        check_report_path(request.report)
     if not request.is_stored:
         analysis = _compute(fleet, traces, measurements, request, book, progress=progress)
-        if request.report is not None and not _is_in_disagreement(analysis):
+        if request.report is not None and not analysis.is_in_disagreement:
             _write_report(request.report, analysis, {}, now=datetime.now(UTC))
             return AnalysisOutcome(analysis, {}, request.report)
         return AnalysisOutcome(analysis, {}, None)
     with open_database(settings) as database:
         read_at = datetime.now(UTC)
         analysis = _compute(fleet, traces, measurements, request, book, progress=progress)
-        if _is_in_disagreement(analysis):
+        if analysis.is_in_disagreement:
             return AnalysisOutcome(analysis, {}, None)
         from optiinfra.orchestrator.records import record
 
@@ -282,7 +284,7 @@ def _compute(
                 traces,
                 measurements,
                 seed=request.seed,
-                price_notes=_describe_prices(fleet, book, datetime.now(UTC).date()),
+                price_notes=book.describe_used(fleet, datetime.now(UTC).date()),
                 mapper=pool.map,
                 progress=progress,
             )
@@ -387,28 +389,6 @@ def _get_only_deployment(fleet: Fleet, field: str) -> str:
             field=field,
         )
     return fleet.deployments[0].name
-
-
-def _describe_prices(fleet: Fleet, book: PriceBook, today: date) -> tuple[str, ...]:
-    """Where prices come from and how old they are."""
-    deployed = [d.offer for d in fleet.deployments if d.offer is not None]
-    offers = [*fleet.offers, *deployed]
-    notes = []
-    if any(offer.as_of is not None for offer in offers):
-        notes.append(book.describe(today))
-    if any(offer.as_of is None for offer in offers):
-        notes.append("Prices in the fleet file are the customer's own.")
-    return tuple(notes)
-
-
-def _is_in_disagreement(analysis: Analysis) -> bool:
-    return any(d.truth.state is CalibrationState.DISAGREES for d in analysis.deployments)
-
-
-def _check_report_path(path: Path) -> None:
-    from optiinfra.report.file import check_report_path
-
-    check_report_path(path)
 
 
 def _write_report(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from optiinfra.adapters.text_file import read_text_file
 from optiinfra.domain.errors import InputError
+from optiinfra.domain.fleet import Fleet
 from optiinfra.domain.gpu_catalogue import find_gpu, list_close_gpu_names
 from optiinfra.domain.prices import Offer
 
@@ -69,6 +70,17 @@ class PriceBook:
             f"{self.source}: {len(self.offers)} on-demand prices, the oldest of "
             f"{self.as_of.isoformat()} ({self.age_days(today)} days old)."
         )
+
+    def describe_used(self, fleet: Fleet, today: date) -> tuple[str, ...]:
+        """Where the prices of a fleet come from and how old they are."""
+        deployed = [d.offer for d in fleet.deployments if d.offer is not None]
+        offers = [*fleet.offers, *deployed]
+        notes = []
+        if any(offer.as_of is not None for offer in offers):
+            notes.append(self.describe(today))
+        if any(offer.as_of is None for offer in offers):
+            notes.append("Prices in the fleet file are the customer's own.")
+        return tuple(notes)
 
     def list_offers(
         self, gpu: str, *, clouds: tuple[str, ...] = (), regions: tuple[str, ...] = ()

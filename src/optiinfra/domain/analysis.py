@@ -315,3 +315,8 @@ class Analysis:
     def recommendations(self) -> tuple[Recommendation, ...]:
         """All recommendations, deployment by deployment."""
         return tuple(r for d in self.deployments for r in d.recommendations)
+
+    @property
+    def is_in_disagreement(self) -> bool:
+        """Whether any deployment was measured to do something else than predicted."""
+        return any(d.truth.state is CalibrationState.DISAGREES for d in self.deployments)
