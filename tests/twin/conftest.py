@@ -14,6 +14,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from tests.twin.small_workloads import draw_workload, make_llama_model, run_compiled
 
     from optiinfra.twin.fleet import simulate_fleet
+    from optiinfra.twin.replicas import simulate_clients
 
     run_compiled(draw_workload(1), make_llama_model())
-    simulate_fleet([make_simulated(make_trace())])
+    deployment = make_simulated(make_trace())
+    simulate_fleet([deployment])
+    pool = deployment.pools[0]
+    simulate_clients(make_trace(), pool.model, pool.plan, pool.arguments, num_clients=2)
