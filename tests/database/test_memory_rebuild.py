@@ -23,7 +23,6 @@ from optiinfra.domain.memories import (
     Collection,
     CostKnowledge,
     CustomerContext,
-    Detail,
     PerformancePattern,
 )
 from optiinfra.domain.situations import Situation
@@ -83,9 +82,12 @@ def test_everything_that_has_an_outcome_is_remembered(database: Database, tmp_pa
 
         def ask(
             collection: Collection, hours: float, customer_id: UUID = customer.id
-        ) -> list[tuple[UUID, Detail]]:
+        ) -> list[tuple[UUID, object]]:
             question = Question(
-                collection, customer_id, as_of=NOW + hours * HOUR, situation=SITUATION
+                collection,
+                customer_id,
+                as_of=NOW + hours * HOUR,
+                situation=SITUATION,
             )
             return [(m.memory.id, m.memory.detail) for m in memory.recall(question)]
 
