@@ -55,6 +55,13 @@ class Statement:
     is_read_only: bool = False
 
 
+READ_ONLY = 164  # ClickHouse's code
+_READS = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|VALUES)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 class Engine:
     """One directory. A statement has a handle of its own, so nothing leaks between them."""
 
@@ -72,6 +79,9 @@ class Engine:
         """Run a statement. Raises EngineError. May be called from any thread."""
         settings = DEFAULT_SETTINGS | dict(statement.settings or {})
         if statement.is_read_only:
+            # Handles of one directory were seen to share settings, so the words are looked at too.
+            if not _READS.match(statement.sql):
+                raise EngineError("A request by GET may only read.", code=READ_ONLY)
             settings["readonly"] = "2"  # last: nothing that writes, and settings still by request
         started = time.perf_counter()
         try:
