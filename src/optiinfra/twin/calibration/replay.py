@@ -45,9 +45,10 @@ class Replay:
 class ReplayScore:
     """Errors of a replay over the scored requests.
 
-    Ratios are predicted over measured, less 1. `ttft_within_ratio` is the share of requests queued
-    under 0.1 s whose TTFT is within the larger of 15 % and 50 ms; `service_within_ratio` leaves the
-    queue's error out.
+    Errors are predicted over measured, less 1. Those of TTFT are over the requests queued under
+    0.1 s: `ttft_within_ratio` is the share of them within the larger of 15 % and 50 ms,
+    `service_within_ratio` leaves the queue's error out. The error of one request holds the phase of
+    the step in which it arrived, up to a whole step; that of the mean does not.
     """
 
     num_requests: int
@@ -58,6 +59,8 @@ class ReplayScore:
     queue_mean_measured_s: float
     queue_mean_predicted_s: float
     num_unqueued: int
+    ttft_mean_error: float | None
+    ttft_mean_absolute_error_s: float | None
     ttft_within_ratio: float | None
     service_within_ratio: float | None
     ttft_median_error: float | None
@@ -89,7 +92,7 @@ def score_replay(
     e2e_s, tpot_s = requests.e2e_s[is_scored], requests.tpot_s[is_scored]
     own_e2e_s, own_tpot_s = predicted.e2e_s[is_scored], predicted.tpot_s[is_scored]
     is_unqueued = is_scored & (requests.queue_s < UNQUEUED_S)
-    within = service_within = median = None
+    within = service_within = median = mean = absolute_s = None
     if is_unqueued.any():
         measured_s = requests.ttft_s[is_unqueued]
         allowed_s = np.maximum(TTFT_RATIO * measured_s, TTFT_S)
@@ -98,6 +101,8 @@ def score_replay(
         within = float((np.abs(error_s) <= allowed_s).mean())
         service_within = float((np.abs(error_s - queue_error_s) <= allowed_s).mean())
         median = float(np.median(np.abs(error_s) / measured_s))
+        mean = float(error_s.mean() / measured_s.mean())
+        absolute_s = float(np.abs(error_s).mean())
     return ReplayScore(
         num_requests=int(is_scored.sum()),
         e2e_mape=float(np.abs(own_e2e_s / e2e_s - 1).mean()),
@@ -107,6 +112,8 @@ def score_replay(
         queue_mean_measured_s=float(requests.queue_s[is_scored].mean()),
         queue_mean_predicted_s=float(predicted.queue_s[is_scored].mean()),
         num_unqueued=int(is_unqueued.sum()),
+        ttft_mean_error=mean,
+        ttft_mean_absolute_error_s=absolute_s,
         ttft_within_ratio=within,
         service_within_ratio=service_within,
         ttft_median_error=median,

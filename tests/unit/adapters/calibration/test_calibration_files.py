@@ -228,6 +228,10 @@ def test_the_bars_on_measured_runs(real_data_dir: Path, name: str) -> None:
     unseen = evaluate_run(folder).score
     assert unseen.e2e_mape <= 0.20
     assert abs(unseen.tpot_mean_error) <= 0.12
+    assert unseen.ttft_mean_error is not None
+    assert abs(unseen.ttft_mean_error) <= 0.15
+    assert unseen.ttft_mean_absolute_error_s is not None
+    assert unseen.ttft_mean_absolute_error_s <= 0.05
     rest = evaluate_run(folder, num_calibration_requests=100).score
     assert rest.num_requests == 200
     assert rest.e2e_mape <= 0.10
