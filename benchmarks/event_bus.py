@@ -223,7 +223,7 @@ def measure_kills(store: str, url: str, kills: int, folder: Path) -> dict[str, A
 
 def wait_for_growth(path: Path, sizes: dict[str, int]) -> None:
     """Wait until the file has grown since it was last looked at: the process works."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while (size := path.stat().st_size if path.exists() else 0) <= sizes.get(path.name, 0):
         if time.monotonic() > end:
             sys.exit(f"Nothing is {path.name} any more.")

@@ -91,7 +91,8 @@ class RedisEventBus:
         values = [group, consumer, limit, idle_ms, MAX_ATTEMPTS, ALONE_AFTER]
         end = time.monotonic() + wait_s
         while True:
-            last, found = self._run("CLAIM", values, group=group)
+            last, text = self._run("CLAIM", values, group=group)
+            found = json.loads(text)
             left = end - time.monotonic()
             if found or left <= 0:
                 return [_make_delivery(entry) for entry in found]
@@ -112,7 +113,7 @@ class RedisEventBus:
         if after == END:
             return []
         first = "-" if after == START else f"({_check_position(after)}"
-        return [_make_delivery(entry) for entry in self._run("READ", [first, limit])]
+        return [_make_delivery(entry) for entry in json.loads(self._run("READ", [first, limit]))]
 
     def rewind(self, group: str, *, after: str) -> None:
         """See EventBus."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from optiinfra.database import event_statements as statements
@@ -96,7 +97,8 @@ class PostgresEventBus:
         with self._database.transaction(role=self._role) as session:
             position = _find_position(session, after)
             _number(session)
-            rows = session.execute(statements.READ, {"after": position, "limit": limit}).all()
+            values = {"after": position, "limit": limit}
+            rows = _read_events(session, statements.READ, values)
         return [_make_delivery(row) for row in rows]
 
     def rewind(self, group: str, *, after: str) -> None:
@@ -113,8 +115,8 @@ class PostgresEventBus:
         check_limit(limit)
         with self._database.reading(role=self._role) as session:
             id_, _ = _get_group(session, group)
-            rows = session.execute(statements.DEAD, {"group": id_, "limit": limit}).all()
-        return [_make_delivery(row, attempt=row.attempts) for row in rows]
+            rows = _read_events(session, statements.DEAD, {"group": id_, "limit": limit})
+        return [_make_delivery(row) for row in rows]
 
     def drop_dead(self, group: str, positions: Sequence[str]) -> int:
         """See EventBus."""
@@ -148,6 +150,7 @@ class PostgresEventBus:
         check_batch(len(positions), what="positions")
         numbers = sorted({_read_position(position) for position in positions})
         with self._database.transaction(role=self._role) as session:
+            session.execute(statements.NEED_NOT_WAIT)
             return _execute(session, statement, {"name": group, "positions": numbers})
 
 
@@ -160,10 +163,10 @@ def _claim(
         return found
     _number(session)
     values = {"group": id_, "after": position, "consumer": consumer, "limit": limit}
-    rows = session.execute(statements.CLAIM_NEXT, values).all()
+    rows = _read_events(session, statements.CLAIM_NEXT, values)
     if rows:
-        session.execute(statements.MOVE_GROUP, {"group": id_, "position": rows[-1].position})
-    return [_make_delivery(row, attempt=1) for row in rows]
+        session.execute(statements.MOVE_GROUP, {"group": id_, "position": rows[-1][0]})
+    return [_make_delivery(row) for row in rows]
 
 
 def _claim_overdue(
@@ -181,13 +184,15 @@ def _claim_overdue(
         chosen = [row.position for row in alive[:1]]
     if not chosen:
         return []
-    rows = session.execute(
-        statements.CLAIM_AGAIN, {"group": group, "consumer": consumer, "positions": chosen}
-    ).all()
-    gone = [row.position for row in rows if row.event_id is None]  # with their customer
+    rows = _read_events(
+        session,
+        statements.CLAIM_AGAIN,
+        {"group": group, "consumer": consumer, "positions": chosen},
+    )
+    gone = [row[0] for row in rows if row[1] is None]  # with their customer
     if gone:
         session.execute(statements.FORGET, {"group": group, "positions": gone})
-    return [_make_delivery(row, attempt=row.attempts) for row in rows if row.event_id is not None]
+    return [_make_delivery(row) for row in rows if row[1] is not None]
 
 
 def _number(session: Session) -> bool:
@@ -229,15 +234,22 @@ def _read_position(text: str) -> int:
     return int(text)
 
 
-def _make_delivery(row: Row[Any], *, attempt: int = 0) -> Delivery:
+def _read_events(session: Session, statement: Any, values: dict[str, Any]) -> list[list[Any]]:
+    """Position, id, customer, type, document, time and attempts of each event."""
+    found: list[list[Any]] = json.loads(session.execute(statement, values).scalar_one())
+    return found
+
+
+def _make_delivery(row: list[Any]) -> Delivery:
+    position, event_id, customer_id, name, data, occurred_at, attempts = row
     envelope = decode(
-        event_id=row.event_id,
-        customer_id=row.customer_id,
-        occurred_at=row.occurred_at,
-        name=row.event_type,
-        data=row.data,
+        event_id=UUID(event_id),
+        customer_id=None if customer_id is None else UUID(customer_id),
+        occurred_at=datetime.fromisoformat(occurred_at),
+        name=name,
+        data=data,
     )
-    return Delivery(position=str(row.position), envelope=envelope, attempt=attempt)
+    return Delivery(position=str(position), envelope=envelope, attempt=attempts)
 
 
 def _execute(session: Session, statement: Any, values: dict[str, Any]) -> int:

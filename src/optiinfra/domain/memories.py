@@ -137,18 +137,30 @@ def detail_to_document(detail: Detail) -> dict[str, Any]:
 
 def read_detail(collection: Collection, document: Mapping[str, Any]) -> Detail:
     """The payload as a value. Raises InputError for one that is not of the collection's form."""
-    kind = DETAILS[collection]
-    hints = get_type_hints(kind)
-    names = {field.name: field.default is MISSING for field in fields(kind)}
+    forms = _FORMS[collection]
     for name in document:
-        allowed = get_args(hints[name]) or (hints[name],) if name in names else ()
+        allowed = forms.get(name, ())
         is_number = float in allowed and type(document[name]) is int
         if not is_number and type(document[name]) not in allowed:
             raise _make_error(collection, f"field {name!r} is not of its form")
-    lacking = [name for name, is_required in names.items() if is_required and name not in document]
-    if lacking:
-        raise _make_error(collection, f"field {lacking[0]!r} is missing")
-    return kind(**document)
+    for name in _REQUIRED[collection]:
+        if name not in document:
+            raise _make_error(collection, f"field {name!r} is missing")
+    return DETAILS[collection](**document)
+
+
+def _read_forms(kind: type[Detail]) -> dict[str, tuple[type, ...]]:
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    return {name: get_args(hints[name]) or (hints[name],) for name in names}
+
+
+# Types that each field takes, and the fields that must be there; found out once.
+_FORMS: Final = {collection: _read_forms(kind) for collection, kind in DETAILS.items()}
+_REQUIRED: Final = {
+    collection: [field.name for field in fields(kind) if field.default is MISSING]
+    for collection, kind in DETAILS.items()
+}
 
 
 def _make_error(collection: Collection, why: str) -> InputError:

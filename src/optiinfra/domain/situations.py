@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -188,6 +188,27 @@ def compare(asked: Situation, remembered: Situation) -> tuple[Agreement, ...]:
         part = 0.0 if agreement is None else get_weight(name) * agreement / total
         found.append(Agreement(name, known.get(name), other.get(name), agreement, part))
     return tuple(sorted(found, key=lambda each: -each.contribution))
+
+
+def compute_similarities(asked: Situation, others: Sequence[Situation]) -> list[float]:
+    """The sum of the contributions of `compare` for each of the others, and nothing besides."""
+    known = asked.list_known()
+    total = sum(get_weight(name) for name in known)
+    angles = {n: SCALES[n].compute_angle(float(v)) for n, v in known.items() if n in SCALES}
+    words = {name: value for name, value in known.items() if name in VOCABULARIES}
+    found = []
+    for other in others:
+        agreed = 0.0
+        for name, angle in angles.items():
+            value = getattr(other, name)
+            if value is not None:
+                scale = SCALES[name]
+                agreed += scale.weight * compute_fejer(abs(angle - scale.compute_angle(value)))
+        for name, word in words.items():
+            if getattr(other, name) == word:
+                agreed += VOCABULARIES[name].weight
+        found.append(agreed / total if total else 0.0)
+    return found
 
 
 def compute_agreement(name: str, one: float | str, other: float | str) -> float:

@@ -28,6 +28,9 @@ ALONE_AFTER: Final = 2  # attempts in company
 MAX_WAIT_S: Final = 60.0
 START: Final = "start"  # the position before the first event that is kept
 END: Final = "end"  # the position behind the last event now
+_ENCODER: Final = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":"), check_circular=True
+)
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # a NUL character as JSON writes it
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 
@@ -52,9 +55,7 @@ class Envelope:
         name = self.event.get_name()
         check_name(name, what="event")
         try:
-            text = json.dumps(
-                to_document(self.event), allow_nan=False, ensure_ascii=False, separators=(",", ":")
-            )
+            text = _ENCODER.encode(to_document(self.event))
             num_bytes = len(text.encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(

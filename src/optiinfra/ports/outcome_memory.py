@@ -14,7 +14,7 @@ from uuid import UUID
 
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.memories import MAX_TEXT_LENGTH, Collection, Memory
-from optiinfra.domain.situations import Agreement, Situation, compare
+from optiinfra.domain.situations import Agreement, Situation, compare, compute_similarities
 from optiinfra.kit.bm25 import compute_scores
 from optiinfra.kit.time import require_utc
 
@@ -111,16 +111,21 @@ def rank(question: Question, candidates: Sequence[Memory]) -> list[Match]:
         scores = compute_scores(question.text, [memory.text for memory in candidates])
         best = max(scores, default=0.0)
         ratios = [score / best if best > 0 else 0.0 for score in scores]
-    found = []
-    for memory, ratio in zip(candidates, ratios, strict=True):
-        agreements = compare(question.situation, memory.situation)
-        similarity = sum(each.contribution for each in agreements) if is_asked else None
-        score = _combine(similarity, ratio)
-        if score > 0:
-            found.append(Match(memory, score, similarity, agreements, ratio))
-    found.sort(key=lambda match: match.memory.id)
-    found.sort(key=lambda match: (match.score, match.memory.known_at), reverse=True)
-    return found[: question.limit]
+    similarities: list[float | None] = [None] * len(candidates)
+    if is_asked:
+        situations = [memory.situation for memory in candidates]
+        similarities = [*compute_similarities(question.situation, situations)]
+    scored = [
+        (_combine(similarity, ratio), similarity, ratio, memory)
+        for memory, similarity, ratio in zip(candidates, similarities, ratios, strict=True)
+    ]
+    scored = [each for each in scored if each[0] > 0]
+    scored.sort(key=lambda each: each[3].id)
+    scored.sort(key=lambda each: (each[0], each[3].known_at), reverse=True)
+    return [
+        Match(memory, score, similarity, compare(question.situation, memory.situation), ratio)
+        for score, similarity, ratio, memory in scored[: question.limit]
+    ]
 
 
 def _combine(similarity: float | None, text_ratio: float | None) -> float:

@@ -19,6 +19,7 @@ from optiinfra.domain.situations import (
     compare,
     compute_agreement,
     compute_fejer,
+    compute_similarities,
     get_weight,
     read_situation,
     to_vector,
@@ -59,6 +60,9 @@ def test_the_dot_product_is_the_sum_of_weight_times_agreement(
     one: Situation, other: Situation
 ) -> None:
     total = sum(get_weight(name) for name in one.list_known())
+    assert compute_similarities(one, [other, one]) == pytest.approx(
+        [sum(e.contribution for e in compare(one, each)) for each in (other, one)]
+    )
     dot = math.fsum(a * b for a, b in zip(to_vector(one), to_vector(other), strict=True))
     similarity = sum(each.contribution for each in compare(one, other))
     # Words may share a coordinate; these three do not.

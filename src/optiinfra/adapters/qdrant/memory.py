@@ -144,9 +144,10 @@ def _find_as_of(
     search itself: so it is asked without one first. What is open among the best of all are the best
     of those that are open.
     """
-    best = find(Conditions(equal), 2 * num)
+    num_asked = num + num // 4
+    best = find(Conditions(equal), num_asked)
     is_open = [f for f in best if f.payload["known_us"] <= as_of_us < f.payload["superseded_us"]]
-    if len(is_open) < num and len(best) == 2 * num:
+    if len(is_open) < num and len(best) == num_asked:
         is_open = find(Conditions(equal, as_of_us=as_of_us), num)
     return {found.id: found for found in is_open[:num]}
 
