@@ -54,6 +54,7 @@ class TableSchema:
     measures: Mapping[str, ColumnKind]
     details: Mapping[str, ColumnKind]
     sketched: frozenset[str]  # measures whose quantiles the rollups hold
+    summarized_by: frozenset[str]  # dimensions that the summaries, coarser rollups, still hold
 
     @property
     def columns(self) -> Mapping[str, ColumnKind]:
@@ -82,6 +83,16 @@ SCHEMAS: Mapping[MetricTable, TableSchema] = {
             measures={"cost_per_hour": _NUMBER, "utilization_percent": _NUMBER},
             details={},
             sketched=frozenset({"utilization_percent"}),
+            summarized_by=frozenset(
+                {
+                    "cloud_provider",
+                    "service_name",
+                    "instance_type",
+                    "region",
+                    "is_spot",
+                    "is_reserved",
+                }
+            ),
         ),
         TableSchema(
             table=MetricTable.PERFORMANCE,
@@ -99,6 +110,7 @@ SCHEMAS: Mapping[MetricTable, TableSchema] = {
             },
             details={"request_id": _TEXT},
             sketched=frozenset({"latency_ms", "throughput_tokens_per_sec"}),
+            summarized_by=frozenset({"model_name"}),
         ),
         TableSchema(
             table=MetricTable.RESOURCE,
@@ -117,6 +129,7 @@ SCHEMAS: Mapping[MetricTable, TableSchema] = {
             },
             details={},
             sketched=frozenset({"gpu_utilization"}),
+            summarized_by=frozenset({"instance_type"}),
         ),
         TableSchema(
             table=MetricTable.QUALITY,
@@ -133,6 +146,7 @@ SCHEMAS: Mapping[MetricTable, TableSchema] = {
             },
             details={"request_id": _TEXT, "prompt_hash": _TEXT},
             sketched=frozenset({"overall_quality_score", "latency_ms"}),
+            summarized_by=frozenset({"model_name"}),
         ),
         TableSchema(
             table=MetricTable.SAMPLES,
@@ -148,6 +162,7 @@ SCHEMAS: Mapping[MetricTable, TableSchema] = {
             measures={"value": _NUMBER},
             details={},
             sketched=frozenset({"value"}),
+            summarized_by=frozenset({"metric", "kind", "deployment_id"}),
         ),
     )
 }

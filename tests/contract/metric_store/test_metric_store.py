@@ -19,6 +19,7 @@ from optiinfra.domain.metric_tables import SCHEMAS, ColumnKind, MetricRows, Metr
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
 DAY_MS = round(DAY.timestamp() * 1000)
 HOUR_MS = 3_600_000
+ROLLUPS = ("hourly", "daily", "hourly_summary", "daily_summary")
 pytestmark = pytest.mark.timeout(300)  # the first test of each store starts it
 
 
@@ -52,7 +53,9 @@ def ask_both(
     """Every aggregate of every series and bucket: from the raw rows, and from a rollup."""
     schema = SCHEMAS[table]
     base = table.value.removesuffix("_ts")
-    dimensions = ", ".join(schema.dimensions)
+    is_summary = level.endswith("_summary")
+    held = [name for name in schema.dimensions if not is_summary or name in schema.summarized_by]
+    dimensions = ", ".join(held)
     sketch = "(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)"
     raw, rolled = ["count()"], ["sum(num_rows)"]
     for measure, kind in schema.measures.items():
@@ -69,7 +72,7 @@ def ask_both(
         if measure in schema.sketched:
             raw.append(f"toString(quantilesDD{sketch}({measure}))")
             rolled.append(f"toString(quantilesDDMerge{sketch}({measure}_sketch))")
-    start = {"hourly": "toStartOfHour", "daily": "toStartOfDay"}[level]
+    start = {"hourly": "toStartOfHour", "daily": "toStartOfDay"}[level.removesuffix("_summary")]
     end = f"customer_id = '{customer}' GROUP BY ALL ORDER BY ALL"
     first = (
         f"SELECT {start}(timestamp), {dimensions}, {', '.join(raw)} FROM {table.value} WHERE {end}"
@@ -90,9 +93,9 @@ def test_a_rollup_equals_the_raw_aggregate_before_and_after_merges(
     for is_merged in (False, True):
         if is_merged:
             base = table.value.removesuffix("_ts")
-            for name in (table.value, f"{base}_hourly", f"{base}_daily"):
+            for name in (table.value, *(f"{base}_{level}" for level in ROLLUPS)):
                 store.client.command(f"OPTIMIZE TABLE {name} FINAL")
-        for level in ("hourly", "daily"):
+        for level in ROLLUPS:
             raw, rolled = ask_both(store, table, customers[0], level)
             assert len(raw) > 5
             assert raw == rolled
@@ -121,9 +124,10 @@ def test_sums_are_exact_however_rows_were_cut_into_inserts(store: ClickHouseStor
     assert point.num_samples == len(values)
 
 
+@pytest.mark.parametrize("where", [{}, {"service_id": "service_id-1"}], ids=["all", "service"])
 @pytest.mark.parametrize("statistic", list(Statistic))
 def test_the_same_from_days_hours_and_raw_rows(
-    store: ClickHouseStore, statistic: Statistic
+    store: ClickHouseStore, statistic: Statistic, where: dict[str, str]
 ) -> None:
     rng = np.random.default_rng(3)
     customer = uuid4()
@@ -134,7 +138,9 @@ def test_the_same_from_days_hours_and_raw_rows(
         (DAY - timedelta(hours=1), DAY + timedelta(days=3)),
         (DAY - timedelta(seconds=1), DAY + timedelta(days=3)),
     ):
-        selection = Selection(customer, MetricTable.PERFORMANCE, "latency_ms", start, end)
+        selection = Selection(
+            customer, MetricTable.PERFORMANCE, "latency_ms", start, end, where=where
+        )
         [point] = store.list_range(
             RangeQuery(selection, statistic=statistic, resolution=Resolution.TOTAL)
         )
@@ -157,7 +163,7 @@ def test_what_is_sent_again_counts_once(store: ClickHouseStore) -> None:
     for _ in range(3):
         store.insert(rows, token=f"{customer}-a")
         store.insert(both, token=f"{customer}-b")
-    for table in ("resource_metrics_ts", "resource_metrics_hourly", "resource_metrics_daily"):
+    for table in ("resource_metrics_ts", *(f"resource_metrics_{level}" for level in ROLLUPS)):
         what = "count()" if table.endswith("_ts") else "sum(num_rows)"
         sql = f"SELECT {what} FROM {table} WHERE customer_id = '{customer}'"
         assert store.client.query(sql).result_rows == [(503,)], table

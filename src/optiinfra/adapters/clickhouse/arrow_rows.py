@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,6 +17,7 @@ _TYPES = {
     ColumnKind.NUMBER: pa.float64(),
     ColumnKind.COUNT: pa.uint64(),
 }
+_UUID = pa.binary(16)
 _DEFAULTS = {ColumnKind.FLAG: 0.0, ColumnKind.INDEX: -1.0}
 
 
@@ -47,6 +50,23 @@ def make_arrow_table(rows: MetricRows) -> pa.Table:
         else:
             arrays.append(pa.nulls(size, _TYPES[kind]))
     return pa.Table.from_arrays(arrays, schema=get_arrow_schema(rows.table))
+
+
+def pack_rows(rows: pa.Table) -> pa.Table:
+    """The same rows as one batch, in the form that ClickHouse reads in the least time.
+
+    Customers become the 16 bytes of their UUIDs, and a column without nulls says that it has none.
+    """
+    block = rows.unify_dictionaries().combine_chunks()
+    place = block.schema.get_field_index("customer_id")
+    customers = block.column(place).combine_chunks()
+    different = pa.array([UUID(text).bytes for text in customers.dictionary.to_pylist()], _UUID)
+    block = block.set_column(place, "customer_id", different.take(customers.indices))
+    fields = [
+        field.with_nullable(column.null_count > 0)
+        for field, column in zip(block.schema, block.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(block.columns, schema=pa.schema(fields))
 
 
 def _make_texts(values: object, places: object) -> pa.DictionaryArray:

@@ -22,6 +22,7 @@ _PARAMETER_TYPES = {
     ColumnKind.FLAG: "Bool",
     ColumnKind.INDEX: "Int16",
 }
+_ROLLUPS = {Resolution.HOUR: "hourly", Resolution.DAY: "daily"}
 _STARTS = {
     Resolution.MINUTE: "toStartOfMinute(timestamp)",
     Resolution.HOUR: "toStartOfHour(timestamp)",
@@ -39,7 +40,7 @@ class Question:
 
 def ask_range(query: RangeQuery) -> Question:
     """Columns: at, the groups, value, n; one row more than the limit, to tell that it was met."""
-    source = find_source(query.selection, query.resolution)
+    source = find_source(query.selection, query.resolution, query.group_by)
     condition, parameters = _select(query.selection, source)
     groups = [f"toString({name})" if _is_text(query, name) else name for name in query.group_by]
     names = [f"g{place}" for place in range(len(groups))]
@@ -110,21 +111,19 @@ def ask_quantile(selection: Selection, *, level: float) -> Question:
     return Question(f"SELECT {value}, {count} FROM {source} WHERE {condition}", parameters)
 
 
-def find_source(selection: Selection, resolution: Resolution) -> str:
+def find_source(
+    selection: Selection, resolution: Resolution, group_by: tuple[str, ...] = ()
+) -> str:
     """The coarsest table that can answer exactly."""
-    raw = selection.table.value
-    base = raw.removesuffix("_ts")
-    match resolution:
-        case Resolution.MINUTE:
-            return raw
-        case Resolution.HOUR:
-            return f"{base}_hourly"
-        case Resolution.DAY:
-            return f"{base}_daily"
-        case Resolution.TOTAL:
-            if selection.is_aligned(BUCKETS[Resolution.DAY]):
-                return f"{base}_daily"
-            return f"{base}_hourly" if selection.is_aligned(BUCKETS[Resolution.HOUR]) else raw
+    level = resolution
+    if level is Resolution.TOTAL:
+        aligned = (r for r in (Resolution.DAY, Resolution.HOUR) if selection.is_aligned(BUCKETS[r]))
+        level = next(aligned, Resolution.MINUTE)
+    if level is Resolution.MINUTE:
+        return selection.table.value
+    rollup = f"{selection.table.value.removesuffix('_ts')}_{_ROLLUPS[level]}"
+    is_summarized = selection.schema.summarized_by.issuperset({*group_by, *selection.where})
+    return f"{rollup}_summary" if is_summarized else rollup
 
 
 def _is_text(query: RangeQuery, name: str) -> bool:

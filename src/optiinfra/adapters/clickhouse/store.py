@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from optiinfra.adapters.clickhouse.arrow_rows import make_arrow_table
+from optiinfra.adapters.clickhouse.arrow_rows import make_arrow_table, pack_rows
 from optiinfra.adapters.clickhouse.connection import (
     MAX_INSERT_S,
     connect,
@@ -65,7 +65,7 @@ class ClickHouseStore:
                 f"{rows.num_rows} rows are more than one block holds.",
                 remedy=f"Send at most {MAX_ROWS} at once.",
             )
-        block = rows.unify_dictionaries().combine_chunks()
+        block = pack_rows(rows)
         settings = {
             "insert_deduplication_token": token,
             "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -73,6 +73,7 @@ class ClickHouseStore:
             "min_insert_block_size_rows": 2 * MAX_ROWS,
             "min_insert_block_size_bytes": 0,
             "max_insert_threads": 1,
+            "optimize_on_insert": 0,  # what the views make has each key once already
             "async_insert": 0,
             "max_execution_time": MAX_INSERT_S,
         }
@@ -88,7 +89,7 @@ class ClickHouseStore:
                 f"The answer has more than {query.limit} points.",
                 remedy="Narrow the range, group by less, or ask for larger buckets.",
             )
-        return [_make_point(row) for row in rows]
+        return _make_points(rows)
 
     def list_latest(
         self, selection: Selection, *, group_by: tuple[str, ...] = ()
@@ -102,7 +103,7 @@ class ClickHouseStore:
             raise InputError(
                 f"The answer has more than {MAX_GROUPS} groups.", remedy="Group by less."
             )
-        return [_make_point(row) for row in rows]
+        return _make_points(rows)
 
     def find_quantile(self, selection: Selection, *, level: float) -> float | None:
         """A quantile of all samples; exact from raw rows, within 1 % from the rollups."""
@@ -123,7 +124,7 @@ class ClickHouseStore:
         question = ask_top(
             selection, dimension=dimension, statistic=statistic, num_groups=num_groups
         )
-        return [_make_point(row) for row in self._ask(question)]
+        return _make_points(self._ask(question))
 
     def migrate(self) -> list[str]:
         """Bring the schema to this release; the names of the migrations applied now."""
@@ -183,11 +184,19 @@ def open_store(url: str, *, is_migrated: bool = True) -> ClickHouseStore:
     return store
 
 
-def _make_point(row: Sequence[Any]) -> MetricPoint:
-    at, *group, value, count = row
-    return MetricPoint(
-        at=_EPOCH + timedelta(milliseconds=int(at)),
-        group=tuple(group),
-        value=None if value is None else float(value),
-        num_samples=int(count),
-    )
+def _make_points(rows: Sequence[Sequence[Any]]) -> list[MetricPoint]:
+    instants: dict[int, datetime] = {}  # few buckets, many points
+    points = []
+    for at, *group, value, count in rows:
+        instant = instants.get(at)
+        if instant is None:
+            instant = instants[at] = _EPOCH + timedelta(milliseconds=int(at))
+        points.append(
+            MetricPoint(
+                at=instant,
+                group=tuple(group),
+                value=None if value is None else float(value),
+                num_samples=int(count),
+            )
+        )
+    return points

@@ -109,17 +109,17 @@ FROM
         bucket, customer_id, NULL, NULL,
         if(prompt_tokens_count = 0, NULL, prompt_tokens_sum), if(completion_tokens_count = 0, NULL, completion_tokens_sum),
         toFloat64(latency_ms_sum), latency_ms_count, 0., 0, 0, 0, 0., 0
-    FROM performance_metrics_daily
+    FROM performance_metrics_daily_summary
     UNION ALL
     SELECT
         bucket, customer_id, NULL, NULL, NULL, NULL, 0., 0,
         toFloat64(overall_quality_score_sum), overall_quality_score_count,
         hallucination_detected_sum, hallucination_detected_count, 0., 0
-    FROM quality_metrics_daily
+    FROM quality_metrics_daily_summary
     UNION ALL
     SELECT
         bucket, customer_id, NULL, NULL, NULL, NULL, 0., 0, 0., 0, 0, 0,
         toFloat64(gpu_utilization_sum), gpu_utilization_count
-    FROM resource_metrics_daily
+    FROM resource_metrics_daily_summary
 ) AS a
 GROUP BY day, customer_id;
