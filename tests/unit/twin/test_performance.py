@@ -13,11 +13,8 @@ from tests.factories.fleet import make_architecture, make_arguments, make_gpu
 from tests.factories.points import LOADS, MODELS, make_curve, make_point_deployment
 
 from optiinfra.twin.calibration.constants import START
-from optiinfra.twin.performance.anchors import (
-    compute_anchored_running,
-    find_anchors,
-    predict_points,
-)
+from optiinfra.twin.performance.anchor_points import find_anchors
+from optiinfra.twin.performance.anchors import compute_anchored_running, predict_points
 from optiinfra.twin.performance.closed_loop import (
     LoopConstants,
     compute_running,
@@ -100,8 +97,15 @@ def test_two_anchors_find_a_deviation_that_is_a_power_of_the_load() -> None:
     curve = make_curve(make_point_deployment())
     slower = replace(curve, tpot_s=curve.tpot_s * 2.0 * (curve.concurrency / 4) ** 0.1)
     table = build_table([slower])
-    predicted = predict_points(table, START, LoopConstants(), num_anchors=2)
-    assert predicted.tpot_s[1:-1] == pytest.approx(slower.tpot_s[1:-1])
+    alone = LoopConstants(model_share=1.0)
+    predicted = predict_points(build_table([curve]), START, alone, num_anchors=2)
+    assert predicted.tpot_s[1:-1] == pytest.approx(curve.tpot_s[1:-1])
+    # Log residuals that lie ln(16) / 10 apart leave the model a little less of its share.
+    predicted = predict_points(table, START, alone, num_anchors=2)
+    free_s = predict_model_free(table).tpot_s[1:-1]
+    share = 1.0 / (1.0 + (0.1 * math.log(16) / 0.7) ** 2)
+    expected_s = slower.tpot_s[1:-1] ** share * free_s ** (1 - share)
+    assert predicted.tpot_s[1:-1] == pytest.approx(expected_s)
     assert np.isnan(predicted.tpot_s[[0, -1]]).all()
     one = predict_points(table, START, LoopConstants(), num_anchors=1)
     assert one.tpot_s[1:] == pytest.approx(2.0 * curve.tpot_s[1:])
@@ -109,6 +113,38 @@ def test_two_anchors_find_a_deviation_that_is_a_power_of_the_load() -> None:
     assert none.tpot_s == pytest.approx(2.0 * curve.tpot_s)
     with pytest.raises(ValueError, match="not 3"):
         find_anchors(table, 3)
+
+
+def test_anchors_that_the_model_does_not_explain_leave_the_curve() -> None:
+    """Thirtyfold from 4 to 64 clients, where the model sees twofold: nearly the curve alone."""
+    curve = make_curve(make_point_deployment())
+    odd = replace(curve, tpot_s=curve.tpot_s * (curve.concurrency / 4) ** 1.2)
+    table = build_table([odd])
+    predicted = predict_points(table, START, LoopConstants(model_share=1.0), num_anchors=2)
+    free_s = predict_model_free(table).tpot_s
+    inner = slice(1, -1)
+    assert np.all(np.abs(np.log(predicted.tpot_s / free_s))[inner] < 0.1)
+    assert np.any(np.abs(np.log(odd.tpot_s / free_s))[inner] > 0.3)
+
+
+def test_an_engine_that_looks_rarely_for_requests_adds_half_its_interval() -> None:
+    """Every 31 steps of 20 ms: 0.3 s, which anchors do not scale with the service."""
+    curve = make_curve(make_point_deployment())
+    loop = LoopConstants()
+    interval = np.array([1.0, 31.0, 31.0, 31.0, 31.0])
+    later = replace(
+        curve, ttft_s=curve.ttft_s + (interval - 1) / 2 * curve.tpot_s, receive_interval=interval
+    )
+    table = build_table([later])
+    none = predict_points(table, START, loop, num_anchors=0)
+    assert none.ttft_s == pytest.approx(later.ttft_s)
+    doubled = replace(later, ttft_s=later.ttft_s + curve.ttft_s)
+    alone = replace(loop, model_share=1.0)
+    for count, last in ((1, 5), (2, 4)):
+        predicted = predict_points(build_table([doubled]), START, alone, num_anchors=count)
+        assert predicted.ttft_s[1:last] == pytest.approx(doubled.ttft_s[1:last], rel=1e-6)
+    with pytest.raises(ValueError, match="positive and finite"):
+        replace(later, receive_interval=0 * interval)
 
 
 def test_a_queue_at_the_high_anchor_tells_how_many_run() -> None:

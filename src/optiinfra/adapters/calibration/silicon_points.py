@@ -19,6 +19,8 @@ from optiinfra.twin.performance.work import Layout
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from optiinfra.adapters.csv_table import CsvTable
     from optiinfra.domain.architectures import Architecture
 
@@ -56,6 +58,16 @@ _FORMATS = {
     "float16": WeightFormat.BF16,
     "fp16": WeightFormat.BF16,
 }
+
+
+# Decode steps between two looks for new requests (--scheduler-recv-interval) in the launch scripts
+# of the benchmark that these points come from (SemiAnalysis InferenceMAX, Apache-2.0,
+# benchmarks/*_b200*.sh and *_b300*.sh under SGLang): 10 below 16 clients, 30 from there on. Its
+# scripts for other models and GPU types leave it at 1.
+_RECEIVING_SYSTEMS = ("b200_sxm", "b300_sxm")
+_RECEIVING_MODELS = ("deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3.5")
+_RECEIVE_CLIENTS = 16
+_RECEIVE_INTERVALS = (10.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,9 @@ class _Reader:
                 continue
             order = sorted(points)
             medians = np.array([np.median(points[c], axis=0) for c in order])
-            curves.append(MeasuredCurve(deployment, np.array(order), medians[:, 0], medians[:, 1]))
+            loads = np.array(order)
+            interval = _find_receive_interval(deployment.group, loads)
+            curves.append(MeasuredCurve(deployment, loads, medians[:, 0], medians[:, 1], interval))
         curves.sort(key=lambda curve: _get_key(curve.deployment))
         return SiliconPoints(tuple(curves), self.table.num_rows, dict(sorted(self.removed.items())))
 
@@ -241,6 +255,15 @@ def _get_key(d: PointDeployment) -> tuple[object, ...]:
         d.prompt_tokens,
         d.output_tokens,
     )
+
+
+def _find_receive_interval(group: Group, loads: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The interval at each load, None where the engine looks before every step."""
+    is_set = group.gpu in _RECEIVING_SYSTEMS and group.model.startswith(_RECEIVING_MODELS)
+    if group.engine != "sglang" or not is_set:
+        return None
+    few, many = _RECEIVE_INTERVALS
+    return np.where(loads < _RECEIVE_CLIENTS, few, many)
 
 
 def _get_gpu_name(system: str) -> str:

@@ -115,6 +115,9 @@ def _predict_between(
         np.insert(loads[pair], 1, concurrency),
         np.insert(anchors.ttft_s[pair], 1, anchors.ttft_s[high]),
         np.insert(anchors.tpot_s[pair], 1, anchors.tpot_s[high]),
+        None
+        if anchors.receive_interval is None
+        else np.insert(anchors.receive_interval[pair], 1, anchors.receive_interval[high]),
     )
     predicted = predict_points(
         build_table([between]), calibration.step, calibration.loop, num_anchors=2

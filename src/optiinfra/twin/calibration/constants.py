@@ -36,7 +36,10 @@ LOOP_START: Final = LoopConstants()
 _FIXED = ("allreduce_pcie_s",)  # no measured point has GPUs without NVLink
 STEP_NAMES: Final = tuple(name for name in BOUNDS if name not in _FIXED)
 TPOT_LOOP_NAMES: Final = ("prefill_sharing_ratio",)
-TTFT_LOOP_NAMES: Final = tuple(name for name in LOOP_BOUNDS if name not in TPOT_LOOP_NAMES)
+CROSS_LOOP_NAMES: Final = ("model_share",)  # judged on groups that a fit did not see
+TTFT_LOOP_NAMES: Final = tuple(
+    name for name in LOOP_BOUNDS if name not in (*TPOT_LOOP_NAMES, *CROSS_LOOP_NAMES)
+)
 
 
 def to_vector(values: dict[str, float], names: tuple[str, ...]) -> NDArray[np.float64]:

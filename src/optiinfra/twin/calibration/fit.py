@@ -3,7 +3,7 @@
 Two residuals identify them together: that of TPOT itself (weight LEVEL_WEIGHT), and that which
 remains between two anchors of the same deployment, which only the shape of the curve decides. All
 constants are drawn weakly to where the literature has them (DRAW), so that what the data do not say
-stays there.
+stays there; those of TTFT more (TTFT_DRAW), since TTFT scatters more.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from optiinfra.twin.calibration.constants import (
     to_loop,
     to_step,
 )
+from optiinfra.twin.performance.anchor_points import find_anchors
 from optiinfra.twin.performance.anchors import (
     compute_anchored_running,
     correct_tpot,
-    find_anchors,
     predict_ttft,
 )
 from optiinfra.twin.performance.closed_loop import LoopConstants, compute_running, predict_tpot
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 LEVEL_WEIGHT = 0.2
 DRAW = 0.02
+TTFT_DRAW = 0.1
 LEVEL_SCALE = 0.2  # log error above which a level counts linearly, not as a square
 SHAPE_SCALE = 0.05
 MAX_EVALUATIONS = 60
@@ -148,7 +149,7 @@ def _fit_ttft(
             table, trial, anchors, prefill_s=prior.prefill_s, tpot_s=tpot_s, running=running
         )
         shape = np.log(ttft_s / table.ttft_s)[is_inner]
-        return np.concatenate([weights * _soften(shape, SHAPE_SCALE), DRAW * (vector - start)])
+        return np.concatenate([weights * _soften(shape, SHAPE_SCALE), TTFT_DRAW * (vector - start)])
 
     return to_loop(
         _solve(compute_residuals, TTFT_LOOP_NAMES, max_evaluations), TTFT_LOOP_NAMES, loop

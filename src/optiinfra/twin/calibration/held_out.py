@@ -1,23 +1,30 @@
 """Predictions of every group by constants that were fitted without it.
 
 Leave one group out: a group is (model, GPU, engine). Points of other groups that are the same
-measurement under another name are left out of the fit too. Intervals for a group come from the
-residuals of the other groups, each predicted by a fit that saw neither.
+measurement under another name are left out of the fit too. Intervals for a group, and the share
+that the model has beside the curve without one, come from the residuals of the other groups, each
+predicted by a fit that saw neither.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from optiinfra.twin.calibration.fit import Fit, find_falling, fit_constants
-from optiinfra.twin.performance.anchors import Prediction, predict_points
+from optiinfra.twin.calibration.fit import Fit, compute_weights, find_falling, fit_constants
+from optiinfra.twin.performance.anchor_points import Prediction, find_anchors
+from optiinfra.twin.performance.anchors import (
+    blend_tpot,
+    compute_anchored_running,
+    predict_points,
+)
+from optiinfra.twin.performance.closed_loop import LOOP_BOUNDS, LoopConstants, predict_tpot
 from optiinfra.twin.performance.intervals import COVERAGE_RATIO, LogInterval, fit_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +34,7 @@ FIGURES: Final = ("tpot", "ttft")
 NUM_INNER_FOLDS: Final = 3
 INNER_EVALUATIONS: Final = 10
 OUTER_EVALUATIONS: Final = 25
+NUM_SHARES: Final = 39  # values of the model's share that are tried, evenly within its bounds
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,18 @@ class HeldOut:
     tpot_high: NDArray[np.float64]
     ttft_low: NDArray[np.float64]
     ttft_high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What only points that a fit did not see can tell; see `cross_fit`."""
+
+    model_share: float
+    intervals: Mapping[tuple[str, int], LogInterval]
+
+    def complete(self, fit: Fit) -> Fit:
+        """The fit with the model's share between two anchors."""
+        return replace(fit, loop=replace(fit.loop, model_share=self.model_share))
 
 
 def predict_held_out(table: PointTable, anchor_counts: Sequence[int]) -> dict[int, HeldOut]:
@@ -58,12 +78,13 @@ def predict_held_out(table: PointTable, anchor_counts: Sequence[int]) -> dict[in
         others = find_other_points(table, [group])
         if not (others & ~find_falling(table, table.tpot_s)).any():
             continue
-        fit = fit_constants(table, others, max_evaluations=OUTER_EVALUATIONS)
+        cross = cross_fit(table, others, anchor_counts)
+        fit = cross.complete(fit_constants(table, others, max_evaluations=OUTER_EVALUATIONS))
         for count in anchor_counts:
             figures = predict_with(table, fit, num_anchors=count)
             predicted["tpot", count][own] = figures.tpot_s[own]
             predicted["ttft", count][own] = figures.ttft_s[own]
-        for key, interval in fit_intervals(table, others, anchor_counts).items():
+        for key, interval in cross.intervals.items():
             bounds[key][:, own] = np.exp([[interval.low], [interval.high]])
     return {
         count: HeldOut(
@@ -101,30 +122,62 @@ def predict_with(table: PointTable, fit: Fit, *, num_anchors: int) -> Prediction
     )
 
 
-def fit_intervals(
+def cross_fit(
     table: PointTable, is_used: NDArray[np.bool_], anchor_counts: Sequence[int]
-) -> dict[tuple[str, int], LogInterval]:
-    """Intervals by figure and number of anchors, from groups that their fit did not see.
+) -> CrossFit:
+    """The model's share, and intervals by figure and number of anchors.
 
     Curves whose TPOT falls as load rises are left out. The groups are dealt to NUM_INNER_FOLDS
-    folds; each fold is predicted by a fit to the rest. Empty where fewer than two groups are used.
+    folds; each fold is predicted by a fit to the rest. Without intervals, and with the share as it
+    comes, where fewer than two groups are used.
     """
     is_used = is_used & ~find_falling(table, table.tpot_s)
     used = sorted(set(table.group[is_used].tolist()))
-    if len(used) < 2:  # noqa: PLR2004
-        return {}
+    folds: list[tuple[Fit, NDArray[np.bool_]]] = []
+    for fold in range(min(NUM_INNER_FOLDS, len(used))):
+        held = used[fold::NUM_INNER_FOLDS]
+        train = is_used & find_other_points(table, held)
+        if train.any():
+            fit = fit_constants(table, train, max_evaluations=INNER_EVALUATIONS)
+            folds.append((fit, is_used & np.isin(table.group, held)))
+    cross = CrossFit(_fit_share(table, folds), {})
+    return replace(cross, intervals=_fit_intervals(table, folds, cross, anchor_counts))
+
+
+def _fit_share(table: PointTable, folds: Sequence[tuple[Fit, NDArray[np.bool_]]]) -> float:
+    """The share with the least mean absolute log error of TPOT between two anchors."""
+    anchors = find_anchors(table, 2)
+    shares = np.linspace(*LOOP_BOUNDS["model_share"], NUM_SHARES)
+    error = np.zeros(NUM_SHARES)
+    is_judged = np.zeros(table.concurrency.size, np.bool_)
+    for _, own in folds:
+        is_judged |= own & anchors.is_scored
+    if not is_judged.any():
+        return LoopConstants().model_share
+    weights = np.zeros(is_judged.size)
+    weights[is_judged] = compute_weights(table, is_judged) ** 2
+    for fit, own in folds:
+        running = compute_anchored_running(table, fit.step, fit.loop)
+        tpot_s = predict_tpot(table, fit.step, fit.loop, running).tpot_s
+        judged = own & is_judged
+        for index, share in enumerate(shares):
+            blended_s = blend_tpot(table, tpot_s, running, anchors, model_share=share)
+            off = np.abs(np.log(blended_s[judged] / table.tpot_s[judged]))
+            error[index] += float(weights[judged] @ off)
+    return float(shares[int(error.argmin())])
+
+
+def _fit_intervals(
+    table: PointTable,
+    folds: Sequence[tuple[Fit, NDArray[np.bool_]]],
+    cross: CrossFit,
+    anchor_counts: Sequence[int],
+) -> dict[tuple[str, int], LogInterval]:
     keys = [(figure, count) for figure in FIGURES for count in anchor_counts]
     residuals = {key: np.full(table.concurrency.size, np.nan) for key in keys}
-    num_folds = min(NUM_INNER_FOLDS, len(used))
-    for fold in range(num_folds):
-        held = used[fold::num_folds]
-        train = is_used & find_other_points(table, held)
-        if not train.any():
-            continue
-        fit = fit_constants(table, train, max_evaluations=INNER_EVALUATIONS)
-        own = is_used & np.isin(table.group, held)
+    for fit, own in folds:
         for count in anchor_counts:
-            figures = predict_with(table, fit, num_anchors=count)
+            figures = predict_with(table, cross.complete(fit), num_anchors=count)
             residuals["tpot", count][own] = np.log(table.tpot_s / figures.tpot_s)[own]
             residuals["ttft", count][own] = np.log(table.ttft_s / figures.ttft_s)[own]
     return {

@@ -10,7 +10,7 @@ import numpy as np
 
 from optiinfra.twin.calibration.evaluation import evaluate
 from optiinfra.twin.calibration.fit import fit_constants
-from optiinfra.twin.calibration.held_out import fit_intervals
+from optiinfra.twin.calibration.held_out import cross_fit
 from optiinfra.twin.performance.closed_loop import LOOP_BOUNDS, LoopConstants
 from optiinfra.twin.performance.effects import Effects
 from optiinfra.twin.step_time import BOUNDS, StepConstants
@@ -60,8 +60,8 @@ class Calibration:
 def calibrate(table: PointTable, source: CalibrationSource) -> Calibration:
     """Constants fitted to all points, intervals and scores from groups held out in turn."""
     everything = np.ones(table.concurrency.size, np.bool_)
-    fit = fit_constants(table, everything)
-    intervals = fit_intervals(table, everything, ANCHOR_COUNTS)
+    cross = cross_fit(table, everything, ANCHOR_COUNTS)
+    fit = cross.complete(fit_constants(table, everything))
     evaluations = evaluate(table, ANCHOR_COUNTS)
     score = {count: evaluation.summary for count, evaluation in evaluations.items()}
-    return Calibration(source, fit.step, fit.loop, fit.effects, intervals, score)
+    return Calibration(source, fit.step, fit.loop, fit.effects, cross.intervals, score)

@@ -2,24 +2,27 @@
 
 Anchors are the lowest concurrency of a deployment (one anchor) or the lowest and the highest
 (two). A deployment's correction of TPOT is its residual at the anchors, log-linear in between in
-the requests that run; TTFT takes the low anchor's ratio, and what the high anchor has above it is a
-queue: that of Little's law where clients wait for a place, else one that sets in late.
+the requests that run, averaged with the curve that needs no model; TTFT takes the low anchor's
+ratio, and what the high anchor has above it is a queue: that of Little's law where clients wait for
+a place, else one that sets in late.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optiinfra.twin.performance.anchor_points import Anchors, Prediction, find_anchors
 from optiinfra.twin.performance.closed_loop import (
     LoopConstants,
     compute_running,
     predict_service,
     predict_tpot,
+    predict_unseen,
     predict_wait,
 )
+from optiinfra.twin.performance.model_free import TPOT_EXPONENT, draw_curve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,41 +33,11 @@ if TYPE_CHECKING:
 # An excess of TTFT above these means that clients wait for a place in the batch.
 QUEUE_RATIO = 1.0  # of the service expected at the high anchor
 QUEUE_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """float64[n] in seconds; NaN at points that are anchors themselves."""
-
-    tpot_s: NDArray[np.float64]
-    ttft_s: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Anchors:
-    """Where each point's anchors are (int64[n], indices of points) and how they lie."""
-
-    num: int
-    low: NDArray[np.int64]
-    high: NDArray[np.int64]
-    is_scored: NDArray[np.bool_]  # points that are no anchor
-
-
-def find_anchors(table: PointTable, num_anchors: int) -> Anchors:
-    """The anchors of every point's curve. Raises ValueError for a number that is not 0, 1 or 2."""
-    if num_anchors not in {0, 1, 2}:
-        message = f"anchors are 0, 1 or 2, not {num_anchors}"
-        raise ValueError(message)
-    sizes = np.diff(table.start)
-    low = np.repeat(table.start[:-1], sizes)
-    high = np.repeat(table.start[1:] - 1, sizes)
-    index = np.arange(table.concurrency.size)
-    is_scored = np.ones(index.size, np.bool_)
-    if num_anchors > 0:
-        is_scored &= index != low
-    if num_anchors > 1:
-        is_scored &= index != high
-    return Anchors(num_anchors, low, high, is_scored)
+# Log ratio of a deployment's two residuals at which its anchors leave the model half of its share:
+# where the model does not explain the anchors, its shape between them says little too.
+UNEXPLAINED_LOG_RATIO = 0.7
+# Of TTFT at an anchor, the least share of the service's own that is left to it.
+MIN_SERVICE_SHARE = 0.3
 
 
 def predict_points(
@@ -90,7 +63,7 @@ def predict_points(
     if num_anchors == 1:
         tpot_s = tpot_s * (table.tpot_s / tpot_s)[anchors.low]
     elif num_anchors == 2:  # noqa: PLR2004
-        tpot_s = correct_tpot(table, tpot_s, running, anchors)
+        tpot_s = blend_tpot(table, tpot_s, running, anchors, model_share=loop.model_share)
     ttft_s = predict_ttft(
         table, loop, anchors, prefill_s=prior.prefill_s, tpot_s=tpot_s, running=running
     )
@@ -110,12 +83,17 @@ def predict_ttft(
     """TTFT of every point, corrected by as many anchors as there are, float64[n]."""
     service_s = predict_service(table, loop, prefill_s=prefill_s, tpot_s=tpot_s, running=running)
     wait_s = predict_wait(table, tpot_s=tpot_s, running=running)
-    ttft_s = service_s + wait_s
+    unseen_s = predict_unseen(table, tpot_s=tpot_s)
+    ttft_s = service_s + unseen_s + wait_s
+    if anchors.num == 0:
+        return ttft_s
+    served_ratio = 1.0 - wait_s / ttft_s if anchors.num == 1 else np.ones_like(ttft_s)
+    scaled_s = _scale_service(
+        service_s, unseen_s, at_anchor_s=(table.ttft_s * served_ratio)[anchors.low], low=anchors.low
+    )
     if anchors.num == 1:
-        ttft_s = service_s * (table.ttft_s / ttft_s)[anchors.low] + wait_s
-    elif anchors.num == 2:  # noqa: PLR2004
-        ttft_s = _correct_ttft(table, loop, service_s, wait_s, anchors)
-    return ttft_s
+        return scaled_s + wait_s
+    return _correct_ttft(table, loop, scaled_s, wait_s, anchors)
 
 
 def compute_anchored_running(
@@ -133,7 +111,9 @@ def compute_anchored_running(
     service_s = predict_service(
         table, loop, prefill_s=prior.prefill_s, tpot_s=table.tpot_s, running=clients
     )
-    expected_s = (table.ttft_s / service_s)[low] * service_s[high]
+    unseen_s = predict_unseen(table, tpot_s=table.tpot_s)
+    scaled_s = _scale_service(service_s, unseen_s, at_anchor_s=table.ttft_s[low], low=low)
+    expected_s = scaled_s[high]
     excess_s = table.ttft_s[high] - expected_s
     is_queue = (excess_s > QUEUE_RATIO * expected_s) & (excess_s > QUEUE_S)
     stay_s = expected_s + table.output_tokens * table.tpot_s[high]
@@ -159,14 +139,58 @@ def correct_tpot(
     return corrected
 
 
+def blend_tpot(
+    table: PointTable,
+    tpot_s: NDArray[np.float64],
+    running: NDArray[np.float64],
+    anchors: Anchors,
+    *,
+    model_share: float,
+) -> NDArray[np.float64]:
+    """Corrected TPOT and the curve without a model, averaged in logarithms, float64[n].
+
+    The model has `model_share` of it where both anchors deviate from it alike, less the further
+    their residuals lie apart.
+    """
+    low, high = anchors.low, anchors.high
+    residual = np.log(table.tpot_s / tpot_s)
+    apart = (residual[high] - residual[low]) / UNEXPLAINED_LOG_RATIO
+    share = model_share / (1.0 + apart**2)
+    corrected_s = correct_tpot(table, tpot_s, running, anchors)
+    curve_s = draw_curve(table, table.tpot_s, anchors, exponent=TPOT_EXPONENT)
+    blended: NDArray[np.float64] = corrected_s**share * curve_s ** (1.0 - share)
+    return blended
+
+
+def _scale_service(
+    service_s: NDArray[np.float64],
+    unseen_s: NDArray[np.float64],
+    *,
+    at_anchor_s: NDArray[np.float64],
+    low: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Service in the low anchor's ratio, and the time unseen as it is, float64[n].
+
+    That time follows from a measured TPOT; where the anchor leaves no room for it, it shrinks.
+    """
+    own = (service_s / (service_s + unseen_s))[low]
+    served_s = np.maximum(at_anchor_s - unseen_s[low], MIN_SERVICE_SHARE * own * at_anchor_s)
+    is_unseen = unseen_s[low] > 0
+    room = np.where(is_unseen, at_anchor_s - served_s, 1.0) / np.where(
+        is_unseen, unseen_s[low], 1.0
+    )
+    scaled: NDArray[np.float64] = served_s / service_s[low] * service_s + unseen_s * room
+    return scaled
+
+
 def _correct_ttft(
     table: PointTable,
     loop: LoopConstants,
-    service_s: NDArray[np.float64],
+    scaled_s: NDArray[np.float64],
     wait_s: NDArray[np.float64],
     anchors: Anchors,
 ) -> NDArray[np.float64]:
-    """Service in the low anchor's ratio, and the high anchor's excess as a queue.
+    """TTFT that the low anchor explains, and the high anchor's excess as a queue.
 
     An excess up to `linear_excess_ratio` of the service's own rise is a larger burst, linear in
     clients; the rest waits for a place, or grows with a power of the clients. Where TTFT at the
@@ -174,7 +198,6 @@ def _correct_ttft(
     """
     low, high = anchors.low, anchors.high
     clients, exponent = table.concurrency, loop.queue_exponent
-    scaled_s = (table.ttft_s / service_s)[low] * service_s
     excess_s = table.ttft_s[high] - scaled_s[high]
     is_queue = wait_s[high] > 0
     rise_s = np.maximum(scaled_s[high] - scaled_s[low], 0.0)

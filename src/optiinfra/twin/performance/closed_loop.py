@@ -6,12 +6,14 @@ request decodes its `output` tokens, every other one is prefilled once, beside t
     TPOT = step(R decodes) + (R - 1) / output * prefill
 
     TTFT = prefill * (1 + share of the initial burst * R) + waited steps * TPOT + collisions
+           + (interval - 1) / 2 * TPOT where the engine looks for new requests only at times
            + (B - R) / R * output * TPOT where clients queue for a place
 
-(Little's law for the last term). vLLM runs a prefill beside decodes, so that both share one pass
-over the weights; SGLang and TensorRT-LLM run it in a step of its own, as
-they do by default. The overhead of a step with a prefill is shared by the prompts that are in it;
-the busier the prefills, the more there are.
+(Little's law for the last term). A benchmark that asks ten times for every client, at first all at
+once, lets one of ten requests wait for half of the clients: a burst share of 1/20. vLLM
+runs a prefill beside decodes, so that both share one pass over the weights; SGLang and TensorRT-LLM
+run it in a step of its own, as they do by default. The overhead of a step with a prefill is shared
+by the prompts that are in it; the busier the prefills are, the more there are.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class LoopConstants:
     collision_ratio: float = 1.0  # of the M/D/1 wait among prefills
     linear_excess_ratio: float = 0.7  # of TTFT's own rise that may come from a larger burst
     queue_exponent: float = 4.0  # how late the rest of an unexplained queue sets in
+    model_share: float = 0.8  # of TPOT's shape between two anchors; the rest is the curve's
 
 
 LOOP_BOUNDS: Final[dict[str, tuple[float, float]]] = {
@@ -52,6 +55,7 @@ LOOP_BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "collision_ratio": (0.05, 4.0),
     "linear_excess_ratio": (0.02, 4.0),
     "queue_exponent": (1.0, 5.0),
+    "model_share": (0.05, 1.0),
 }
 
 
@@ -133,6 +137,15 @@ def predict_service(
     burst = 1.0 + loop.burst_share * batch
     service_s: NDArray[np.float64] = prefill_s * burst + loop.waited_steps * tpot_s + collision_s
     return service_s
+
+
+def predict_unseen(table: PointTable, *, tpot_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds until the engine looks for new requests: half of its interval, float64[n].
+
+    An engine that looks before every step has an interval of 1.
+    """
+    unseen_s: NDArray[np.float64] = (table.receive_interval - 1.0) / 2.0 * tpot_s
+    return unseen_s
 
 
 def predict_wait(

@@ -93,15 +93,22 @@ class PointDeployment:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCurve:
-    """One deployment at several concurrencies, ascending: float64[n] each, seconds."""
+    """One deployment at several concurrencies, ascending: float64[n] each, seconds.
+
+    `receive_interval` counts the decode steps between two looks for new requests, which SGLang's
+    --scheduler-recv-interval sets; None where the engine looks before every step.
+    """
 
     deployment: PointDeployment
     concurrency: NDArray[np.float64]
     ttft_s: NDArray[np.float64]
     tpot_s: NDArray[np.float64]
+    receive_interval: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        arrays = (self.concurrency, self.ttft_s, self.tpot_s)
+        arrays = [self.concurrency, self.ttft_s, self.tpot_s]
+        if self.receive_interval is not None:
+            arrays.append(self.receive_interval)
         if any(a.shape != self.concurrency.shape for a in arrays) or not self.concurrency.size:
             message = "a curve has as many TTFT and TPOT as concurrencies, and at least one"
             raise ValueError(message)
@@ -134,6 +141,7 @@ class PointTable:
     bandwidth_ratio: NDArray[np.float64]
     is_moe: NDArray[np.bool_]
     is_prefill_apart: NDArray[np.float64]  # 1 where prompts run in steps of their own, else 0
+    receive_interval: NDArray[np.float64]  # steps between two looks for new requests
     ttft_s: NDArray[np.float64]
     tpot_s: NDArray[np.float64]
 
@@ -175,6 +183,14 @@ def build_table(curves: Sequence[MeasuredCurve]) -> PointTable:
         bandwidth_ratio=spread([d.gpu.achievable_bandwidth_ratio for d in deployments]),
         is_moe=spread([float(d.is_moe) for d in deployments]).astype(np.bool_),
         is_prefill_apart=spread([float(d.group.engine not in MIXING_ENGINES) for d in deployments]),
+        receive_interval=np.concatenate(
+            [
+                np.ones(curve.concurrency.size)
+                if curve.receive_interval is None
+                else curve.receive_interval
+                for curve in curves
+            ]
+        ),
         ttft_s=np.concatenate([curve.ttft_s for curve in curves]),
         tpot_s=np.concatenate([curve.tpot_s for curve in curves]),
     )

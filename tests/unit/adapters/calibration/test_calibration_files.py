@@ -79,6 +79,18 @@ def test_parallel_sizes_and_formats(tmp_path: Path) -> None:
     assert layout.expert_format is WeightFormat.FP4
 
 
+def test_a_launch_script_tells_how_often_the_engine_looks_for_requests(tmp_path: Path) -> None:
+    """SGLang on a B200 every 10 steps below 16 clients, else 30; on an H200 before every step."""
+    intervals = {}
+    for system in ("b200_sxm", "h200_sxm"):
+        rows = make_rows(model_path="deepseek-ai/DeepSeek-R1", system=system, backend="sglang")
+        (curve,) = read_silicon_points(write_points(tmp_path / "points.csv", *rows)).curves
+        intervals[system] = curve.receive_interval
+    assert intervals["h200_sxm"] is None
+    assert intervals["b200_sxm"] is not None
+    assert intervals["b200_sxm"].tolist() == [10, 10, 30]  # of 4, 8 and 16 clients
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "problem"),
     [
