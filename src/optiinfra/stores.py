@@ -73,17 +73,23 @@ def open_metric_store(settings: Settings) -> ClickHouseStore:
 
 
 @contextmanager
-def open_metric_writer(settings: Settings, *, name: str) -> Iterator[BufferedWriter]:
+def open_metric_writer(
+    settings: Settings, *, name: str, close_s: float = 10.0
+) -> Iterator[BufferedWriter]:
     """A buffered writer to the metric store; one process a name may have it open.
 
-    The store may be away, at first too: what is appended waits on disk until it is there.
+    The store may be away, at first too: what is appended waits on disk until it is there. In the
+    end what waits is sent for at most `close_s`, and left on disk otherwise.
     """
     from optiinfra.adapters.ingestion import BufferedWriter
 
     sink = _ReopenedSink(settings)
     try:
-        with BufferedWriter(sink, settings.data_dir / "ingestion" / name) as writer:
+        writer = BufferedWriter(sink, settings.data_dir / "ingestion" / name)
+        try:
             yield writer
+        finally:
+            writer.close(timeout_s=close_s)
     finally:
         sink.close()
 

@@ -16,6 +16,7 @@ import typer
 
 from optiinfra.cli import scrape as scrape_command
 from optiinfra.cli.analyze import analyze
+from optiinfra.cli.collect import collect
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.memory import app as memory_app
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(scrape_command.scrape)
+app.command()(collect)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
 app.add_typer(memory_app, name="memory")

@@ -1,4 +1,6 @@
-"""Log lines as JSON: a constant event name, fields with units in their names, one a unit of work.
+"""Log lines: a constant event name, fields with units in their names, one a unit of work.
+
+JSON, but for a person at a terminal.
 
 logger = logging.getLogger("optiinfra.collectors")
 logger.info("scraped", extra={"target": name, "num_samples": 120, "elapsed_s": 0.04})
@@ -10,6 +12,7 @@ import json
 import logging
 import math
 import sys
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -38,14 +41,37 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, allow_nan=False)
 
 
+class TerminalFormatter(logging.Formatter):
+    """`12:30:59 warning target_unknown target=chat-0 num_failures=3`, UTC, on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without characters that could steer the terminal; a traceback follows it."""
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()} "
+        fields = [
+            f"{name}={_to_plain(value)}" for name, value in vars(record).items() if name not in _OWN
+        ]
+        line = _quieten(" ".join((f"{at} {level}{record.getMessage()[:_MAX_TEXT]}", *fields)))
+        if record.exc_info:
+            error = self.formatException(record.exc_info).splitlines()
+            line = "\n".join((line, *map(_quieten, error)))
+        return line
+
+
 def configure_logging(stream: TextIO | None = None, *, level: str = "INFO") -> None:
-    """Let the loggers of `optiinfra` write JSON to `stream` (stderr), and nothing twice."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    """Let the loggers of `optiinfra` write to `stream` (stderr), and nothing twice."""
+    chosen = stream or sys.stderr
+    handler = logging.StreamHandler(chosen)
+    handler.setFormatter(TerminalFormatter() if chosen.isatty() else JsonFormatter())
     logger = logging.getLogger("optiinfra")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def _quieten(text: str) -> str:
+    """One line, without characters that could steer a terminal."""
+    return "".join(" " if unicodedata.category(each) == "Cc" else each for each in text)
 
 
 def _to_plain(value: object) -> object:

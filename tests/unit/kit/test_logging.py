@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiinfra.kit.logging import JsonFormatter, configure_logging
+from optiinfra.kit.logging import JsonFormatter, TerminalFormatter, configure_logging
 
 
 def write(event_name: str, /, **fields: Any) -> dict[str, Any]:
@@ -71,3 +71,32 @@ def test_the_loggers_of_the_package_write_once_with_their_errors() -> None:
     assert (line["event"], line["target"], line["level"]) == ("failed", "t", "error")
     assert line["error"].startswith("ValueError: invalid literal")
     assert "Traceback" in line["traceback"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_reads_plain_lines_that_cannot_steer_the_terminal() -> None:
+    record = logging.LogRecord("optiinfra.x", logging.WARNING, "f", 1, "target_unknown", None, None)
+    vars(record).update(target="a\x1b[31m\nb", num_failures=2, created=1_700_000_000.25)
+    line = TerminalFormatter().format(record)
+    assert line == "22:13:20 warning target_unknown target=a [31m b num_failures=2"
+    root = logging.getLogger("optiinfra")
+    before = root.handlers[:], root.level, root.propagate
+    terminal = Terminal()
+    try:
+        configure_logging(terminal)
+        logging.getLogger("optiinfra.x").info("scraped", extra={"num_samples": 3})
+        try:
+            int("oh\x1b[31m")
+        except ValueError:
+            logging.getLogger("optiinfra.x").exception("failed")
+    finally:
+        root.handlers[:], root.level, root.propagate = before
+    lines = terminal.getvalue().splitlines()
+    assert lines[0].endswith(" scraped num_samples=3")
+    assert lines[1].endswith(" error failed")
+    assert lines[2].startswith("Traceback")
+    assert "\x1b" not in terminal.getvalue()

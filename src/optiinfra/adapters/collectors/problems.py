@@ -33,6 +33,7 @@ class TargetProblem(StrEnum):
     STATUS = "http_status"
     CONTENT_TYPE = "content_type"
     CONTENT_CODING = "content_coding"
+    UNEXPECTED = "unexpected"  # a fault of ours, which is logged; it stays with this target
     ENCODING = "encoding"  # from here on as PageProblem
     SYNTAX = "syntax"
     MEANING = "meaning"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,7 @@ from optiinfra.adapters.collectors.reader import Reading, TargetReader
 from optiinfra.adapters.collectors.target import Target
 from optiinfra.domain.samples import SampleBatch
 
+_LOG = logging.getLogger(__name__)
 NS_PER_S = 10**9
 _LARGE_PAGE = 2 * 2**20  # parsed beside the loop, so that other targets go on
 
@@ -76,8 +78,8 @@ class TargetScraper:
     def __init__(self, target: Target, fetcher: Fetcher, policy: ScrapePolicy) -> None:
         self.state = TargetState(target)
         self._fetcher = fetcher
-        self._parser = PageParser(max_series=policy.max_series)
-        self._reader = TargetReader(target)
+        self._max_series = policy.max_series
+        self._forget()
 
     async def scrape(self, clock: Clock, threads: ThreadPoolExecutor) -> SampleBatch:
         """The samples of one page, or `up` as 0 where there is none."""
@@ -91,17 +93,30 @@ class TargetScraper:
             else:
                 reading = self._read(fetched, at_ns)
         except TargetError as error:
-            state.status, state.problem = TargetStatus.UNKNOWN, error.problem
-            state.message = str(error)
-            state.num_failures += 1
-            state.failures[error.problem] += 1
-            return self._reader.read_nothing(at_ns)
+            return self._fail(error.problem, str(error), at_ns)
+        except Exception as error:  # noqa: BLE001  the control loop: the other targets go on
+            _LOG.exception("target_failed_unexpectedly", extra={"target": state.target.name})
+            self._forget()  # what was half done
+            message = f"{type(error).__name__} in OptiInfra; its log has more"
+            return self._fail(TargetProblem.UNEXPECTED, message, at_ns)
         state.status, state.problem, state.message = TargetStatus.HEALTHY, None, ""
         state.num_failures = 0
         state.read_at_ns = at_ns
         state.problems.update(reading.problems)
         state.sources = reading.sources
         return reading.batch
+
+    def _forget(self) -> None:
+        """Begin again, as with a target that was never read."""
+        self._parser = PageParser(max_series=self._max_series)
+        self._reader = TargetReader(self.state.target)
+
+    def _fail(self, problem: TargetProblem, message: str, at_ns: int) -> SampleBatch:
+        state = self.state
+        state.status, state.problem, state.message = TargetStatus.UNKNOWN, problem, message
+        state.num_failures += 1
+        state.failures[problem] += 1
+        return self._reader.read_nothing(at_ns)
 
     def _read(self, fetched: Fetched, at_ns: int) -> Reading:
         try:
@@ -114,12 +129,22 @@ class TargetScraper:
 
 
 class Scraper:
-    """All targets of this process. Targets come and go by `set_targets`, by name and address."""
+    """All targets of this process. Targets come and go by `set_targets`, by name and address.
+
+    `notice` is told of a target that became healthy, unknown, or unknown for another reason.
+    """
 
     def __init__(
-        self, fetcher: Fetcher, sink: Sink, clock: Clock, policy: ScrapePolicy | None = None
+        self,
+        fetcher: Fetcher,
+        sink: Sink,
+        clock: Clock,
+        policy: ScrapePolicy | None = None,
+        *,
+        notice: Callable[[TargetState], None] | None = None,
     ) -> None:
         self.policy = policy or ScrapePolicy()
+        self._notice = notice
         self._fetcher = fetcher
         self._sink = sink
         self._clock = clock
@@ -130,7 +155,7 @@ class Scraper:
     @property
     def states(self) -> list[TargetState]:
         """The state of every target, in the order in which they were set."""
-        return [scraper.state for scraper in self._scrapers.values()]
+        return [scraper.state for scraper in list(self._scrapers.values())]
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Read these from now on; those that were read before keep their state."""
@@ -190,4 +215,9 @@ class Scraper:
                 due_s = loop.time() + wait_s
 
     async def _scrape(self, scraper: TargetScraper) -> None:
-        await self._sink(await scraper.scrape(self._clock, self._threads))
+        state = scraper.state
+        before = (state.status, state.problem)
+        batch = await scraper.scrape(self._clock, self._threads)
+        if self._notice is not None and before != (state.status, state.problem):
+            self._notice(state)
+        await self._sink(batch)
