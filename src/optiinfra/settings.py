@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     qdrant_url: SecretStr | None = None  # a server; None: the embedded one
     qdrant_api_key: SecretStr | None = None  # of that server
     redis_url: SecretStr | None = None  # Redis or Valkey; None: the embedded one
+    receive_token: SecretStr | None = None  # of who sends us series; None: made and kept
     data_dir: Path = Field(default_factory=lambda: user_data_path("optiinfra"))
     key_file: Path | None = None  # keys of sensitive values; None: in the data directory
     postgres_bin_dir: Path | None = None  # binaries of the embedded server; None: found

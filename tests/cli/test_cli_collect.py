@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from optiinfra.cli.collect import parse_place
 from optiinfra.cli.main import app
 from optiinfra.domain.errors import OptiInfraError
 
@@ -33,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_target_that_may_not_be_read_for_a_time(home: Path) -> None:
     arguments = ["collect", "--customer", CUSTOMER, "--target", "127.0.0.1:1", "--for", "1s"]
-    result = CliRunner().invoke(app, [*arguments, "--interval", "0.1"])
+    result = CliRunner().invoke(app, [*arguments, "--interval", "0.1", "--no-listen"])
     assert "Targets: 0 healthy, 1 unknown." in result.stdout
     assert "unknown  http://127.0.0.1:1/metrics: address_not_allowed: " in result.stdout
     assert "Waiting on disk: " in result.stdout
@@ -61,6 +62,9 @@ def test_once_as_json(home: Path) -> None:
         (["--once", "--target", "h:1", "--name", "../x"], "cannot be the name"),
         (["--once", "--target", "h:1", "--for", "soon"], "not a duration"),
         (["--target", "h:1", "--for", "-1s"], "no time to collect"),
+        (["--no-listen"], "There is nothing to collect"),
+        (["--listen", "here"], "no place to listen at"),
+        (["--listen", "127.0.0.1:99999"], "cannot be listened at"),
         (["--target", "h:1", "--allow-network", "h"], "not a network"),
     ],
 )
@@ -68,7 +72,20 @@ def test_what_cannot_be_asked(home: Path, arguments: list[str], problem: str) ->
     result = CliRunner().invoke(app, ["collect", "--customer", CUSTOMER, *arguments])
     assert isinstance(result.exception, OptiInfraError)
     assert problem in str(result.exception)
-    assert not (home / "ingestion").exists()
+    assert not list(home.rglob("*.open"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("4318", ("127.0.0.1", 4318)),
+        (":0", ("127.0.0.1", 0)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),  # noqa: S104 - only read
+        ("[::1]:4318", ("::1", 4318)),
+    ],
+)
+def test_places(text: str, place: tuple[str, int]) -> None:
+    assert parse_place(text) == place
 
 
 def test_whose_targets_they_are_has_to_be_said(home: Path) -> None:

@@ -9,10 +9,13 @@ from uuid import UUID
 
 import typer
 
+from optiinfra.domain.errors import InputError
+
 if TYPE_CHECKING:
     from optiinfra.collection import CollectionOutcome, CollectionRequest
     from optiinfra.settings import Settings
 
+MAX_PORT_DIGITS = 5
 EXIT_UNKNOWN = 1  # at least one target is unknown at the end
 
 TargetsFile = Annotated[
@@ -50,6 +53,11 @@ def collect(
         str | None, typer.Option("--for", help="How long, as 90s or 2h [default: until Ctrl-C].")
     ] = None,
     allow_network: Networks = None,
+    listen: Annotated[
+        str,
+        typer.Option(help="Where others send series and /metrics is; port 0: one that is free."),
+    ] = "127.0.0.1:0",
+    no_listen: Annotated[bool, typer.Option("--no-listen", help="Receive nothing.")] = False,
     name: Annotated[
         str, typer.Option(help="Tells collecting processes of one data directory apart.")
     ] = "collect",
@@ -57,8 +65,11 @@ def collect(
 ) -> int:
     """Read pages of metrics into the metric store until stopped; `scrape` only shows them.
 
-    Samples are on disk before they count, and are sent when the store is there. SIGTERM and Ctrl-C
-    end it in order. Exit code 1 if a target is unknown at the end.
+    Also takes what others send: Prometheus remote write at /api/v1/write, OTLP at /v1/metrics; its
+    own metrics are at /metrics. All three ask for a token. Samples are on disk before they count,
+    and are sent when the store is there. SIGTERM and Ctrl-C end it in order.
+
+    Exit code 1 if a target is unknown at the end.
     """
     from optiinfra.adapters.collectors.addresses import read_networks
     from optiinfra.adapters.collectors.collecting import CollectionPace
@@ -77,6 +88,7 @@ def collect(
         is_once=once,
         duration_s=None if duration is None else parse_duration(duration, option="--for"),
         name=name,
+        listen=None if no_listen else parse_place(listen),
     )
     settings = load_settings()
     configure_logging()
@@ -87,6 +99,18 @@ def collect(
     else:
         _print(outcome, settings)
     return EXIT_UNKNOWN if any(state.problem for state in outcome.states) else 0
+
+
+def parse_place(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[::1]:PORT` or `PORT`, which is on loopback."""
+    host, _colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= MAX_PORT_DIGITS):
+        raise InputError(
+            f"{text[:80]!r} is no place to listen at.",
+            remedy="Write HOST:PORT, or a port alone for loopback.",
+            field="--listen",
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def to_json(outcome: CollectionOutcome) -> dict[str, Any]:
@@ -108,6 +132,7 @@ def to_json(outcome: CollectionOutcome) -> dict[str, Any]:
         ],
         "num_kept_samples": outcome.num_kept,
         "problems": dict(sorted(outcome.problems.items())),
+        "received": outcome.received,
         "num_sent_rows": ingestion.num_sent_rows,
         "num_refused_rows": ingestion.num_refused_rows,
         "waiting_bytes": ingestion.waiting_bytes,
@@ -147,6 +172,10 @@ def _print(outcome: CollectionOutcome, settings: Settings) -> None:
         f"Samples kept: {outcome.num_kept:,}; rows sent to the metric store:"
         f" {ingestion.num_sent_rows:,}."
     )
+    for kind, outcomes in outcome.received.items():
+        if outcomes:
+            counted = ", ".join(f"{name} {n:,}" for name, n in sorted(outcomes.items()))
+            lines.append(f"Requests of {kind.replace('_', ' ')}: {counted}.")
     if outcome.problems:
         counted = ", ".join(f"{name} {n:,}" for name, n in sorted(outcome.problems.items()))
         lines.append(f"Left out: {counted}.")

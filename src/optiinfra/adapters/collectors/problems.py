@@ -10,7 +10,7 @@ class ReadingProblem(StrEnum):
 
     NOT_FINITE = "not_finite"  # NaN or infinity
     TIMESTAMP_AHEAD = "timestamp_ahead"  # more than five minutes in the future, or no instant
-    TIMESTAMP_OLD = "timestamp_old"  # more than an hour in the past
+    TIMESTAMP_OLD = "timestamp_old"  # more than an hour in the past; sent to us: more than 398 days
     DUPLICATE_SERIES = "duplicate_series"  # named before on the same page; the first one counts
     COUNTER_NEGATIVE = "counter_negative"
     COUNTER_RESET = "counter_reset"  # fell: counted from zero again

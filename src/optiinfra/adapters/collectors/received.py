@@ -31,6 +31,7 @@ from optiinfra.domain.samples import SampleBatch, concatenate_batches
 
 MAX_SERIES = 200_000  # of one target
 MAX_TARGETS = 10_000
+MAX_AGE_NS = 398 * 86_400 * 10**9  # what is older, the metric store does not keep
 _STALE_BITS = 0x7FF0000000000002  # Prometheus' NaN for a series that ended
 _NO_FAMILY = (Family("", "unknown", "", ""),)
 _MAX_LAYOUTS = 64
@@ -84,7 +85,8 @@ class SeriesReceiver:
     def receive(self, series: Sequence[ReceivedSeries], now_ns: int) -> SampleBatch:
         """The samples, in the order of their instants.
 
-        Points more than five minutes ahead of `now_ns` are left out and counted.
+        Points more than five minutes ahead of `now_ns`, or 398 days behind, are left out and
+        counted.
 
         Raises:
             PageError: a target names more series than it may.
@@ -109,8 +111,13 @@ class SeriesReceiver:
             pages = sorted_points.setdefault(target, defaultdict(dict))
             is_stale = one.value.view(np.int64) == _STALE_BITS
             is_ahead = one.timestamp_ns > now_ns + MAX_AHEAD_NS
-            self.problems[ReadingProblem.TIMESTAMP_AHEAD] += int(is_ahead.sum())
-            kept = ~(is_stale | is_ahead)
+            is_old = one.timestamp_ns < now_ns - MAX_AGE_NS
+            left_out = {
+                ReadingProblem.TIMESTAMP_AHEAD: int(is_ahead.sum()),
+                ReadingProblem.TIMESTAMP_OLD: int(is_old.sum()),
+            }
+            self.problems.update(+Counter(left_out))
+            kept = ~(is_stale | is_ahead | is_old)
             for at_ns, value in zip(
                 one.timestamp_ns[kept].tolist(), one.value[kept].tolist(), strict=True
             ):

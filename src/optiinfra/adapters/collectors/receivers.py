@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from uuid import UUID
 
-from optiinfra.adapters.collectors.otlp import OtlpDecoder
+from optiinfra.adapters.collectors.otlp import OtlpDecoder, OtlpProblem
 from optiinfra.adapters.collectors.page import Labels, PageError
 from optiinfra.adapters.collectors.received import ReceivedSeries, SeriesReceiver
 from optiinfra.adapters.collectors.refusals import Refusal, RefusedError
@@ -41,9 +42,14 @@ class Receiver:
     """Takes requests of one customer, who is known by other means than what is sent."""
 
     def __init__(
-        self, naming: TargetNaming, decode: Callable[[bytes, Headers], list[ReceivedSeries]]
+        self,
+        naming: TargetNaming,
+        decode: Callable[[bytes, Headers], list[ReceivedSeries]],
+        *,
+        decoding_problems: Mapping[OtlpProblem, int] = MappingProxyType({}),
     ) -> None:
         self._decode = decode
+        self.decoding_problems = decoding_problems  # what the decoder left out, as it counts on
         self.series = SeriesReceiver(naming.find)
 
     def receive(self, body: bytes, headers: Headers, now_ns: int) -> SampleBatch:
@@ -67,4 +73,5 @@ def make_remote_write_receiver(customer_id: UUID) -> Receiver:
 def make_otlp_receiver(customer_id: UUID) -> Receiver:
     """For OTLP metrics over HTTP; a target is a service and one of its instances."""
     naming = TargetNaming(customer_id, "otlp", ("service_name", "service_instance_id"))
-    return Receiver(naming, OtlpDecoder().decode)
+    decoder = OtlpDecoder()
+    return Receiver(naming, decoder.decode, decoding_problems=decoder.problems)

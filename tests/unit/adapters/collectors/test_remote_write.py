@@ -118,6 +118,14 @@ def test_each_instance_is_a_target_of_its_own() -> None:
     }
 
 
+def test_what_is_too_old_to_be_kept_is_left_out_and_counted() -> None:
+    receiver = make_remote_write_receiver(CUSTOMER)
+    year_ms = 399 * 86_400_000
+    batch = receive(receiver, make_row("vllm:num_requests_running", (-year_ms, 1.0), (0, 2.0)))
+    assert list_points(batch, "num_requests_running") == [(0, 2.0)]
+    assert receiver.series.problems == {ReadingProblem.TIMESTAMP_OLD: 1}
+
+
 def test_the_end_of_a_series_is_no_value_and_what_is_ahead_is_counted() -> None:
     stale = np.array([0x7FF0000000000002], np.uint64).view(np.float64)[0]
     receiver = make_remote_write_receiver(CUSTOMER)
