@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
 from optiinfra.adapters.clickhouse.arrow_rows import make_arrow_table, pack_rows
@@ -83,13 +84,13 @@ class ClickHouseStore:
     def list_range(self, query: RangeQuery) -> list[MetricPoint]:
         """Points in order of time, then group; buckets without samples are left out."""
         self._check_statistic(query.selection, query.statistic)
-        rows = self._ask(ask_range(query))
-        if len(rows) > query.limit:
+        points = self._list_points(ask_range(query))
+        if len(points) > query.limit:
             raise InputError(
                 f"The answer has more than {query.limit} points.",
                 remedy="Narrow the range, group by less, or ask for larger buckets.",
             )
-        return _make_points(rows)
+        return points
 
     def list_latest(
         self, selection: Selection, *, group_by: tuple[str, ...] = ()
@@ -98,18 +99,20 @@ class ClickHouseStore:
         RangeQuery(
             selection, group_by=group_by, resolution=Resolution.TOTAL
         )  # refuses unknown dimensions
-        rows = self._ask(ask_latest(selection, group_by, limit=MAX_GROUPS))
-        if len(rows) > MAX_GROUPS:
+        points = self._list_points(ask_latest(selection, group_by, limit=MAX_GROUPS))
+        if len(points) > MAX_GROUPS:
             raise InputError(
                 f"The answer has more than {MAX_GROUPS} groups.", remedy="Group by less."
             )
-        return _make_points(rows)
+        return points
 
     def find_quantile(self, selection: Selection, *, level: float) -> float | None:
         """A quantile of all samples; exact from raw rows, within 1 % from the rollups."""
         if not 0 <= level <= 1:
             raise InputError(f"{level} is no quantile.", remedy="Give a level in 0..1.")
-        value, count = self._ask(ask_quantile(selection, level=float(level)))[0]
+        question = ask_quantile(selection, level=float(level))
+        with self._asked() as client:
+            value, count = client.query(question.sql, parameters=question.parameters).result_rows[0]
         return float(value) if count else None
 
     def list_top(
@@ -124,7 +127,7 @@ class ClickHouseStore:
         question = ask_top(
             selection, dimension=dimension, statistic=statistic, num_groups=num_groups
         )
-        return _make_points(self._ask(question))
+        return self._list_points(question)
 
     def migrate(self) -> list[str]:
         """Bring the schema to this release; the names of the migrations applied now."""
@@ -159,9 +162,11 @@ class ClickHouseStore:
                 remedy=f"Ask `find_quantile`, or for one of {known}.",
             )
 
-    def _ask(self, question: Question) -> Sequence[Sequence[Any]]:
+    def _list_points(self, question: Question) -> list[MetricPoint]:
+        """Answers whose columns are at, the groups, value, n."""
         with self._asked() as client:
-            return client.query(question.sql, parameters=question.parameters).result_rows
+            answer = client.query(question.sql, parameters=question.parameters)
+        return _make_points(answer.result_columns) if answer.result_columns else []
 
     @contextmanager
     def _asked(self) -> Iterator[Client]:
@@ -184,19 +189,9 @@ def open_store(url: str, *, is_migrated: bool = True) -> ClickHouseStore:
     return store
 
 
-def _make_points(rows: Sequence[Sequence[Any]]) -> list[MetricPoint]:
-    instants: dict[int, datetime] = {}  # few buckets, many points
-    points = []
-    for at, *group, value, count in rows:
-        instant = instants.get(at)
-        if instant is None:
-            instant = instants[at] = _EPOCH + timedelta(milliseconds=int(at))
-        points.append(
-            MetricPoint(
-                at=instant,
-                group=tuple(group),
-                value=None if value is None else float(value),
-                num_samples=int(count),
-            )
-        )
-    return points
+def _make_points(columns: Sequence[Sequence[Any]]) -> list[MetricPoint]:
+    """By column and not by row, which takes two thirds of the time in Python."""
+    at, *groups, values, counts = columns
+    instants = {instant: _EPOCH + timedelta(milliseconds=instant) for instant in set(at)}
+    keys = zip(*groups, strict=True) if groups else repeat(())
+    return list(map(MetricPoint, map(instants.__getitem__, at), keys, values, counts))
