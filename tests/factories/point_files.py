@@ -11,7 +11,7 @@ from tests.factories.points import make_curves
 COLUMNS = (
     *("model_path", "system", "backend", "backend_version", "precision", "mode", "isl", "osl"),
     *("gemm_quant_mode", "moe_quant_mode", "tp_size", "attention_dp_size", "moe_tp_size"),
-    *("moe_ep_size", "concurrency", "silicon_ttft_ms", "silicon_tpot_ms"),
+    *("moe_ep_size", "concurrency", "silicon_ttft_ms", "silicon_tpot_ms", "silicon_data_source"),
 )
 ROW = {
     "model_path": "meta-llama/Llama-3.1-8B-Instruct",
@@ -31,6 +31,7 @@ ROW = {
     "concurrency": 4,
     "silicon_ttft_ms": 100.0,
     "silicon_tpot_ms": 10.0,
+    "silicon_data_source": "made up",
 }
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 21)
 STEP_RATIO_QUANTILES: NDArray[np.float64] = np.array(
     [
-        *(0.457, 0.671, 0.729, 0.773, 0.821, 0.862, 0.894),
-        *(0.930, 0.952, 0.971, 0.987, 1.010, 1.040, 1.065),
-        *(1.096, 1.132, 1.181, 1.232, 1.324, 1.508, 3.543),
+        *(0.458, 0.695, 0.751, 0.798, 0.839, 0.881, 0.907),
+        *(0.932, 0.956, 0.972, 0.987, 1.006, 1.027, 1.054),
+        *(1.081, 1.119, 1.159, 1.220, 1.313, 1.509, 3.544),
     ]
 )
 NUM_GROUPS = 24  # (model, GPU, engine) groups among the points; points of one group err alike

@@ -27,6 +27,7 @@ from optiinfra.twin.performance.intervals import (
 )
 from optiinfra.twin.performance.online import OnlineCorrection
 from optiinfra.twin.performance.points import Group, build_table
+from optiinfra.twin.performance.spread import Spread, fit_spread
 from optiinfra.twin.step_time import BOUNDS, StepConstants
 
 SOURCE = CalibrationSource("points.csv", "0" * 64, "2026-11-30", 60, 60, {})
@@ -43,6 +44,7 @@ def make_calibration(**overrides: Any) -> Calibration:
             ("tpot", 1): LogInterval(-0.2, 0.2),
             ("tpot", 2): LogInterval(-0.1, 0.1),
         },
+        "spread": Spread(engine={"sglang": 0.5}, units={"with_fp4": 0.25}),
         "score": {},
     }
     return Calibration(**{**values, **overrides})
@@ -158,6 +160,32 @@ def test_an_interval_weighs_groups_not_points() -> None:
         LogInterval(math.nan, 1.0)
 
 
+def test_a_symmetric_interval_is_one_quantile_of_the_distances() -> None:
+    residuals = np.array([-0.4, -0.1, 0.0, 0.1, 0.2])
+    interval = fit_interval(
+        residuals, np.arange(5, dtype=np.int64), coverage_ratio=0.5, is_symmetric=True
+    )
+    assert interval.low == -interval.high
+    # Distances 0, 0.1, 0.1, 0.2, 0.4 at 10 %, 30 % … 90 %; half raised by a fifth is 60 %.
+    assert interval.high == pytest.approx(0.15)
+
+
+def test_a_spread_by_hand() -> None:
+    """Two engines, two generations; twice as wide with FP4, drawn to the common spread."""
+    engines = ["a", "a", "b", "b"]
+    fp4 = [True, False, True, False]
+    spread = fit_spread(engines, fp4, np.array([0.4, 0.2, 0.4, 0.2]))
+    # One centred column of ±1/2: its square sum 1 beside a penalty of 4 keeps a fifth of log 2.
+    assert spread.units["with_fp4"] == pytest.approx(math.log(2) / 5 / 2)
+    assert spread.units["without_fp4"] == pytest.approx(-math.log(2) / 5 / 2)
+    assert spread.engine == pytest.approx({"a": 0.0, "b": 0.0})
+    assert spread.get_factor("unknown", has_fp4=True) == pytest.approx(2**0.1)
+    by_engine = fit_spread(engines, fp4, np.array([0.4, 0.4, 0.2, 0.2]))
+    assert by_engine.get_factor("a", has_fp4=True) > 1 > by_engine.get_factor("b", has_fp4=True)
+    with pytest.raises(ValueError, match="beyond"):
+        Spread(engine={"a": math.nan})
+
+
 def test_the_interval_score_by_hand() -> None:
     """Measured 1; inside [0.8, 1.2] costs its width, 0.1 above [0.5, 0.9] 20 times that more."""
     score = compute_interval_score(np.ones(2), np.array([0.8, 0.5]), np.array([1.2, 0.9]))
@@ -216,6 +244,9 @@ def test_an_answer_says_what_it_rests_on() -> None:
     assert nothing.basis is Basis.EXTRAPOLATED
     assert nothing.tpot.value_s == pytest.approx(curve.tpot_s[2])
     assert nothing.tpot.high_s == pytest.approx(nothing.tpot.value_s * math.exp(0.4))
+    newer = make_point_deployment(gpu="B200-SXM", engine="sglang")
+    wider = answer(calibration, newer, 16.0).tpot
+    assert wider.high_s == pytest.approx(wider.value_s * math.exp(0.4 * math.exp(0.75)))
     exact = answer(calibration, curve.deployment, 4.0, anchors=anchors)
     assert exact.tpot.value_s == anchors.tpot_s[0]
     slower = answer(

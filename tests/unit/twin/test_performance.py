@@ -66,6 +66,27 @@ def test_ttft_by_hand() -> None:
     assert wait_s[0] == pytest.approx(512 * 0.02)
 
 
+def test_clients_of_equal_lengths_come_in_waves_where_prefills_go_first() -> None:
+    """16 clients under SGLang: half of the others' prefills come before the first token."""
+    tables = {}
+    for engine in ("sglang", "vllm"):
+        deployment = make_point_deployment(engine=engine, has_equal_lengths=True)
+        tables[engine] = build_table([MeasuredCurve(deployment, 16 * ONES, ONES, ONES)])
+    one = predict_tpot(build_one("sglang", 1.0), START, NO_SHARING, ONES)
+    mixed = predict_tpot(build_one("sglang"), START, NO_SHARING, 16 * ONES)
+    waves = predict_tpot(tables["sglang"], START, NO_SHARING, 16 * ONES)
+    spared_s = mixed.tpot_s - waves.tpot_s
+    assert spared_s == pytest.approx(15 / 512 * one.prefill_s / 2)
+    beside = predict_tpot(build_one("vllm"), START, NO_SHARING, 16 * ONES)
+    same = predict_tpot(tables["vllm"], START, NO_SHARING, 16 * ONES)
+    assert same.tpot_s == pytest.approx(beside.tpot_s)  # vLLM decodes meanwhile
+    loop = LoopConstants(prefill_ratio=1.0, waited_steps=2.0)
+    service_s = predict_service(
+        tables["sglang"], loop, prefill_s=0.1 * ONES, tpot_s=0.02 * ONES, running=16 * ONES
+    )
+    assert service_s == pytest.approx(0.1 * (1 + 16 / 2) + 2 * 0.02)
+
+
 @settings(deadline=None)
 @given(
     model=st.sampled_from([*MODELS, "deepseek-ai/DeepSeek-V3", "openai/gpt-oss-120b"]),

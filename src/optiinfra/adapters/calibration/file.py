@@ -16,10 +16,11 @@ from optiinfra.twin.calibration.model import ANCHOR_COUNTS, Calibration, Calibra
 from optiinfra.twin.performance.closed_loop import LoopConstants
 from optiinfra.twin.performance.effects import LEVELS, Effects
 from optiinfra.twin.performance.intervals import LogInterval
+from optiinfra.twin.performance.spread import Spread
 from optiinfra.twin.step_time import StepConstants
 
 FORMAT = "optiinfra-calibration"
-VERSION = 1
+VERSION = 2
 _MAX_BYTES = 4 * 2**20
 _WHAT = "calibration"
 
@@ -44,6 +45,11 @@ class _IntervalSection(_Section):
     high: FiniteFloat
 
 
+class _SpreadSection(_Section):
+    engine: dict[str, FiniteFloat]
+    units: dict[str, FiniteFloat]
+
+
 class _File(_Section):
     format: str
     version: int
@@ -52,6 +58,7 @@ class _File(_Section):
     loop: dict[str, FiniteFloat]
     effects: dict[str, dict[str, FiniteFloat]]
     intervals: tuple[_IntervalSection, ...] = Field(max_length=100)
+    spread: _SpreadSection
     score: dict[str, dict[str, FiniteFloat | None]]
 
 
@@ -71,6 +78,10 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
             {"figure": figure, "num_anchors": num_anchors, "low": v.low, "high": v.high}
             for (figure, num_anchors), v in sorted(calibration.intervals.items())
         ],
+        "spread": {
+            "engine": dict(calibration.spread.engine),
+            "units": dict(calibration.spread.units),
+        },
         "score": {str(n): dict(calibration.score[n]) for n in sorted(calibration.score)},
     }
     text = json.dumps(_round(document), indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -154,6 +165,7 @@ def _build(checked: _File) -> Calibration:
             (section.figure, section.num_anchors): LogInterval(section.low, section.high)
             for section in checked.intervals
         },
+        spread=Spread(**checked.spread.model_dump()),
         score={n: checked.score.get(str(n), {}) for n in ANCHOR_COUNTS},
     )
 

@@ -12,7 +12,12 @@ from optiinfra.adapters.csv_table import read_csv_table
 from optiinfra.domain.architecture_catalogue import find_architecture, get_architecture
 from optiinfra.domain.errors import InputError
 from optiinfra.domain.gpu_catalogue import find_gpu, get_gpu
-from optiinfra.twin.performance.points import Group, MeasuredCurve, PointDeployment
+from optiinfra.twin.performance.points import (
+    PREFILL_FIRST_ENGINES,
+    Group,
+    MeasuredCurve,
+    PointDeployment,
+)
 from optiinfra.twin.performance.precision import WeightFormat
 from optiinfra.twin.performance.work import Layout
 
@@ -35,7 +40,7 @@ _REQUIRED = (
 )
 _OPTIONAL = (
     *("backend_version", "precision", "mode", "gemm_quant_mode", "moe_quant_mode"),
-    *("pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size"),
+    *("pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size", "silicon_data_source"),
 )
 # The source's names of GPU types that are not one of the catalogue's spellings.
 _SYSTEMS = {
@@ -58,16 +63,16 @@ _FORMATS = {
     "float16": WeightFormat.BF16,
     "fp16": WeightFormat.BF16,
 }
-
-
 # Decode steps between two looks for new requests (--scheduler-recv-interval) in the launch scripts
-# of the benchmark that these points come from (SemiAnalysis InferenceMAX, Apache-2.0,
-# benchmarks/*_b200*.sh and *_b300*.sh under SGLang): 10 below 16 clients, 30 from there on. Its
-# scripts for other models and GPU types leave it at 1.
+# of SemiAnalysis InferenceMAX (Apache-2.0, benchmarks/*_b200*.sh and *_b300*.sh under SGLang), from
+# which such points come: 10 below 16 clients, 30 from there on. Others leave it at 1.
 _RECEIVING_SYSTEMS = ("b200_sxm", "b300_sxm")
 _RECEIVING_MODELS = ("deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3.5")
 _RECEIVE_CLIENTS = 16
 _RECEIVE_INTERVALS = (10.0, 30.0)
+# aiconfigurator's own runs: every prompt and answer is as long as `isl` and `osl` say. Inferred:
+# under SGLang their TTFT is the prefill of half of the clients, as equal lengths make it.
+_EQUAL_LENGTHS = "aic-auto-gap-analysis"
 
 
 @dataclass(frozen=True)
@@ -192,6 +197,8 @@ class _Reader:
             prompt_tokens=int(isl),
             output_tokens=int(osl),
             labels=sizes,
+            has_equal_lengths=texts["backend"][row] in PREFILL_FIRST_ENGINES
+            and _EQUAL_LENGTHS in texts["silicon_data_source"][row],
         )
 
     def _get_layout(self, row: int, architecture: Architecture) -> Layout:

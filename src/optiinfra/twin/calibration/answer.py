@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optiinfra.twin.calibration.held_out import SPREAD_KEY
 from optiinfra.twin.performance.anchors import predict_points
 from optiinfra.twin.performance.online import OnlineCorrection
 from optiinfra.twin.performance.points import MeasuredCurve, build_table
@@ -75,8 +76,8 @@ def answer(
         num_anchors = min(1, observed.size)
     factor = 1.0 if correction is None else correction.factor
     return Answer(
-        tpot=_estimate(calibration, "tpot", tpot_s * factor, num_anchors),
-        ttft=_estimate(calibration, "ttft", ttft_s * factor, num_anchors),
+        tpot=_estimate(calibration, deployment, ("tpot", num_anchors), tpot_s * factor),
+        ttft=_estimate(calibration, deployment, ("ttft", num_anchors), ttft_s * factor),
         basis=basis,
         why=why,
     )
@@ -156,10 +157,18 @@ def _predict_alone(
     return float(predicted.tpot_s[0]), float(predicted.ttft_s[0])
 
 
-def _estimate(calibration: Calibration, figure: str, value_s: float, num_anchors: int) -> Estimate:
-    interval = calibration.intervals.get((figure, num_anchors))
+def _estimate(
+    calibration: Calibration, deployment: PointDeployment, key: tuple[str, int], value_s: float
+) -> Estimate:
+    interval = calibration.intervals.get(key)
     if interval is None:
         return Estimate(value_s, None, None)
+    factor = 1.0
+    if key == SPREAD_KEY:
+        has_fp4 = deployment.gpu.fp4_flops is not None
+        factor = calibration.spread.get_factor(deployment.group.engine, has_fp4=has_fp4)
     return Estimate(
-        value_s, value_s * float(np.exp(interval.low)), value_s * float(np.exp(interval.high))
+        value_s,
+        value_s * float(np.exp(factor * interval.low)),
+        value_s * float(np.exp(factor * interval.high)),
     )

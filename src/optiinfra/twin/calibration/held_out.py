@@ -22,6 +22,7 @@ from optiinfra.twin.performance.anchors import (
 )
 from optiinfra.twin.performance.closed_loop import LOOP_BOUNDS, LoopConstants, predict_tpot
 from optiinfra.twin.performance.intervals import COVERAGE_RATIO, LogInterval, fit_interval
+from optiinfra.twin.performance.spread import SPREAD_QUANTILE, Spread, fit_spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,9 @@ FIGURES: Final = ("tpot", "ttft")
 NUM_INNER_FOLDS: Final = 3
 INNER_EVALUATIONS: Final = 10
 OUTER_EVALUATIONS: Final = 25
+# The interval whose width depends on engine and GPU generation: with anchors there is little left.
+SPREAD_KEY: Final = ("tpot", 0)
+MIN_SPREAD: Final = 0.01  # of a group that is predicted better than it can be measured
 NUM_SHARES: Final = 39  # values of the model's share that are tried, evenly within its bounds
 
 
@@ -57,6 +61,7 @@ class CrossFit:
 
     model_share: float
     intervals: Mapping[tuple[str, int], LogInterval]
+    spread: Spread
 
     def complete(self, fit: Fit) -> Fit:
         """The fit with the model's share between two anchors."""
@@ -85,7 +90,8 @@ def predict_held_out(table: PointTable, anchor_counts: Sequence[int]) -> dict[in
             predicted["tpot", count][own] = figures.tpot_s[own]
             predicted["ttft", count][own] = figures.ttft_s[own]
         for key, interval in cross.intervals.items():
-            bounds[key][:, own] = np.exp([[interval.low], [interval.high]])
+            factor = _get_factors(table, cross.spread)[group] if key == SPREAD_KEY else 1.0
+            bounds[key][:, own] = np.exp(factor * np.array([[interval.low], [interval.high]]))
     return {
         count: HeldOut(
             prediction=Prediction(tpot_s=predicted["tpot", count], ttft_s=predicted["ttft", count]),
@@ -140,8 +146,22 @@ def cross_fit(
         if train.any():
             fit = fit_constants(table, train, max_evaluations=INNER_EVALUATIONS)
             folds.append((fit, is_used & np.isin(table.group, held)))
-    cross = CrossFit(_fit_share(table, folds), {})
-    return replace(cross, intervals=_fit_intervals(table, folds, cross, anchor_counts))
+    cross = CrossFit(_fit_share(table, folds), {}, Spread())
+    residuals = _predict_folds(table, folds, cross, anchor_counts)
+    if SPREAD_KEY in residuals:
+        cross = replace(cross, spread=_fit_spread(table, residuals[SPREAD_KEY]))
+        factors = _get_factors(table, cross.spread)
+        residuals[SPREAD_KEY] = residuals[SPREAD_KEY] / factors[table.group]
+    intervals = {
+        key: fit_interval(
+            values,
+            table.group,
+            coverage_ratio=COVERAGE_RATIO,
+            is_symmetric=key == SPREAD_KEY,
+        )
+        for key, values in residuals.items()
+    }
+    return replace(cross, intervals=intervals)
 
 
 def _fit_share(table: PointTable, folds: Sequence[tuple[Fit, NDArray[np.bool_]]]) -> float:
@@ -167,12 +187,13 @@ def _fit_share(table: PointTable, folds: Sequence[tuple[Fit, NDArray[np.bool_]]]
     return float(shares[int(error.argmin())])
 
 
-def _fit_intervals(
+def _predict_folds(
     table: PointTable,
     folds: Sequence[tuple[Fit, NDArray[np.bool_]]],
     cross: CrossFit,
     anchor_counts: Sequence[int],
-) -> dict[tuple[str, int], LogInterval]:
+) -> dict[tuple[str, int], NDArray[np.float64]]:
+    """log(measured / predicted) of every fold's points, float64[n], NaN elsewhere; none empty."""
     keys = [(figure, count) for figure in FIGURES for count in anchor_counts]
     residuals = {key: np.full(table.concurrency.size, np.nan) for key in keys}
     for fit, own in folds:
@@ -180,11 +201,35 @@ def _fit_intervals(
             figures = predict_with(table, cross.complete(fit), num_anchors=count)
             residuals["tpot", count][own] = np.log(table.tpot_s / figures.tpot_s)[own]
             residuals["ttft", count][own] = np.log(table.ttft_s / figures.ttft_s)[own]
-    return {
-        key: fit_interval(values, table.group, coverage_ratio=COVERAGE_RATIO)
-        for key, values in residuals.items()
-        if np.isfinite(values).any()
-    }
+    return {key: values for key, values in residuals.items() if np.isfinite(values).any()}
+
+
+def _fit_spread(table: PointTable, residuals: NDArray[np.float64]) -> Spread:
+    """Spread by engine and generation of the groups that have residuals."""
+    has_fp4 = _find_fp4(table)
+    is_known = np.isfinite(residuals)
+    used = sorted(set(table.group[is_known].tolist()))
+    spreads = [
+        np.quantile(np.abs(residuals[is_known & (table.group == group)]), SPREAD_QUANTILE)
+        for group in used
+    ]
+    return fit_spread(
+        [table.groups[group].engine for group in used],
+        [bool(has_fp4[group]) for group in used],
+        np.maximum(spreads, MIN_SPREAD),
+    )
+
+
+def _get_factors(table: PointTable, spread: Spread) -> NDArray[np.float64]:
+    """What multiplies each group's log bounds, float64[groups]."""
+    pairs = zip(table.groups, _find_fp4(table).tolist(), strict=True)
+    return np.array([spread.get_factor(g.engine, has_fp4=fp4) for g, fp4 in pairs])
+
+
+def _find_fp4(table: PointTable) -> NDArray[np.bool_]:
+    """Groups whose GPU type has FP4 units, bool[groups]."""
+    own = {c.deployment.group: c.deployment.gpu.fp4_flops is not None for c in table.curves}
+    return np.array([own[group] for group in table.groups])
 
 
 def find_other_points(table: PointTable, groups: Iterable[int]) -> NDArray[np.bool_]:

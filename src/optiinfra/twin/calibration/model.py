@@ -18,6 +18,7 @@ from optiinfra.twin.step_time import BOUNDS, StepConstants
 if TYPE_CHECKING:
     from optiinfra.twin.performance.intervals import LogInterval
     from optiinfra.twin.performance.points import PointTable
+    from optiinfra.twin.performance.spread import Spread
 
 ANCHOR_COUNTS = (0, 1, 2)
 
@@ -38,6 +39,8 @@ class CalibrationSource:
 class Calibration:
     """Constants within their bounds, effects, intervals by figure and number of anchors, scores.
 
+    `spread` widens or narrows the interval of SPREAD_KEY by the deployment's engine and GPU.
+
     `score` are the held-out figures of `evaluation.evaluate`, by number of anchors and name; None
     where there were too few groups.
     """
@@ -47,6 +50,7 @@ class Calibration:
     loop: LoopConstants
     effects: Effects
     intervals: Mapping[tuple[str, int], LogInterval]
+    spread: Spread
     score: Mapping[int, Mapping[str, float | None]]
 
     def __post_init__(self) -> None:
@@ -64,4 +68,6 @@ def calibrate(table: PointTable, source: CalibrationSource) -> Calibration:
     fit = cross.complete(fit_constants(table, everything))
     evaluations = evaluate(table, ANCHOR_COUNTS)
     score = {count: evaluation.summary for count, evaluation in evaluations.items()}
-    return Calibration(source, fit.step, fit.loop, fit.effects, cross.intervals, score)
+    return Calibration(
+        source, fit.step, fit.loop, fit.effects, cross.intervals, cross.spread, score
+    )

@@ -14,6 +14,13 @@ once, lets one of ten requests wait for half of the clients: a burst share of 1/
 runs a prefill beside decodes, so that both share one pass over the weights; SGLang and TensorRT-LLM
 run it in a step of its own, as they do by default. The overhead of a step with a prefill is shared
 by the prompts that are in it; the busier the prefills are, the more there are.
+
+An engine that decodes only when no prompt waits keeps clients with equal lengths together: all are
+prefilled, then all decode, all end at once, and ask again. A request then waits for half of the
+others' prefills before its first token and for the other half after it:
+
+    TPOT = step(R decodes) + (R - 1) / output * prefill / 2
+    TTFT = prefill * (1 + R / 2) + waited steps * TPOT
 """
 
 from __future__ import annotations
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 
     from optiinfra.twin.performance.points import PointTable
 
+WAVE_SHARE = 0.5  # of the others' prefills in a wave come before a request's own, on average
 MAX_BUSY_RATIO = 0.95  # of the time prefills run, in the formula of their collisions
 
 
@@ -109,7 +117,7 @@ def predict_tpot(
     beside_s = mixed_s - decode_s
     apart_s = alone_s - model.fixed_s
     bare_s = beside_s + table.is_prefill_apart * (apart_s - beside_s) - overhead_s
-    share = np.maximum(batch - 1, 0) / output
+    share = np.maximum(batch - 1, 0) / output * (1.0 - WAVE_SHARE * table.is_in_waves)
     prefill_s = bare_s + overhead_s
     for _ in range(2):  # the busier, the more prompts share a step's overhead
         tpot_s = decode_s + share * prefill_s
@@ -134,7 +142,8 @@ def predict_service(
         batch * prefill_s / (table.output_tokens * tpot_s + prefill_s), MAX_BUSY_RATIO
     )
     collision_s = loop.collision_ratio * busy * prefill_s / (2.0 * (1.0 - 0.9 * busy))
-    burst = 1.0 + loop.burst_share * batch
+    collision_s = np.where(table.is_in_waves > 0, 0.0, collision_s)
+    burst = 1.0 + np.where(table.is_in_waves > 0, WAVE_SHARE, loop.burst_share) * batch
     service_s: NDArray[np.float64] = prefill_s * burst + loop.waited_steps * tpot_s + collision_s
     return service_s
 

@@ -37,12 +37,17 @@ class LogInterval:
 
 
 def fit_interval(
-    residuals: NDArray[np.float64], groups: NDArray[np.int64], *, coverage_ratio: float
+    residuals: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    *,
+    coverage_ratio: float,
+    is_symmetric: bool = False,
 ) -> LogInterval:
     """The interval that holds `coverage_ratio` of the residuals, every group weighing the same.
 
     residuals float64[n] are log(measured / predicted) of held-out points, `groups` int64[n] says
-    whose. Raises ValueError where there is no residual.
+    whose. Both tails are as heavy, or with `is_symmetric` both bounds as far from 0, which one
+    quantile decides. Raises ValueError where there is no residual.
     """
     is_known = np.isfinite(residuals)
     residuals, groups = residuals[is_known], groups[is_known]
@@ -51,9 +56,14 @@ def fit_interval(
         raise ValueError(message)
     sizes = np.bincount(groups)
     weights = 1.0 / sizes[groups]
+    if is_symmetric:
+        residuals = np.abs(residuals)
     order = np.argsort(residuals, kind="stable")
     cumulative = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
     level = min(1.0, coverage_ratio * (1.0 + 1.0 / np.count_nonzero(sizes)))
+    if is_symmetric:
+        half = float(np.interp(level, cumulative, residuals[order]))
+        return LogInterval(-half, half)
     tail = (1.0 - level) / 2.0
     low, high = np.interp([tail, 1.0 - tail], cumulative, residuals[order])
     return LogInterval(float(low), float(high))

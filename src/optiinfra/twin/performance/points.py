@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Engines that run chunks of prompts beside decodes; the others run prompts in steps of their own.
 MIXING_ENGINES = frozenset({"vllm"})
+# Engines that decode only when no prompt waits, as SGLang does by default.
+PREFILL_FIRST_ENGINES = frozenset({"sglang"})
 MEMORY_SHARE = 0.9  # of a GPU's memory that engines fill by default
 RESERVED_BYTES = 4.0e9  # context, graphs, activations, collectives; 2-3.75 GB in published figures
 
@@ -48,7 +50,8 @@ class PointDeployment:
 
     `group` has the source's own names; points of one group are held out together. `precision` is
     the source's own words; `labels` tell apart what the layout does not, such as the source's
-    parallel sizes.
+    parallel sizes. `has_equal_lengths` says that every prompt and every answer is as long as the
+    others, so that clients of a closed loop may come in waves.
     """
 
     group: Group
@@ -60,6 +63,7 @@ class PointDeployment:
     prompt_tokens: int
     output_tokens: int
     labels: tuple[str, ...] = ()
+    has_equal_lengths: bool = False
 
     def __post_init__(self) -> None:
         if self.prompt_tokens < 1 or self.output_tokens < 1:
@@ -70,6 +74,11 @@ class PointDeployment:
     def is_moe(self) -> bool:
         """Whether the model has experts."""
         return self.architecture.is_moe
+
+    @property
+    def is_in_waves(self) -> bool:
+        """Whether all clients of a closed loop are prefilled, then decode, and end together."""
+        return self.has_equal_lengths and self.group.engine in PREFILL_FIRST_ENGINES
 
     def compute_capacity(self) -> float:
         """Requests of this length whose KV cache one replica holds at once; at least 1.
@@ -141,6 +150,7 @@ class PointTable:
     bandwidth_ratio: NDArray[np.float64]
     is_moe: NDArray[np.bool_]
     is_prefill_apart: NDArray[np.float64]  # 1 where prompts run in steps of their own, else 0
+    is_in_waves: NDArray[np.float64]  # 1 where all clients are prefilled before they decode, else 0
     receive_interval: NDArray[np.float64]  # steps between two looks for new requests
     ttft_s: NDArray[np.float64]
     tpot_s: NDArray[np.float64]
@@ -183,6 +193,7 @@ def build_table(curves: Sequence[MeasuredCurve]) -> PointTable:
         bandwidth_ratio=spread([d.gpu.achievable_bandwidth_ratio for d in deployments]),
         is_moe=spread([float(d.is_moe) for d in deployments]).astype(np.bool_),
         is_prefill_apart=spread([float(d.group.engine not in MIXING_ENGINES) for d in deployments]),
+        is_in_waves=spread([float(d.is_in_waves) for d in deployments]),
         receive_interval=np.concatenate(
             [
                 np.ones(curve.concurrency.size)

@@ -25,6 +25,7 @@ from optiinfra.twin.calibration.fit import fit_constants
 from optiinfra.twin.calibration.model import Calibration, CalibrationSource
 from optiinfra.twin.performance.intervals import LogInterval
 from optiinfra.twin.performance.precision import WeightFormat
+from optiinfra.twin.performance.spread import Spread
 from optiinfra.twin.step_time import DEFAULT_CONSTANTS
 
 
@@ -91,6 +92,21 @@ def test_a_launch_script_tells_how_often_the_engine_looks_for_requests(tmp_path:
     assert intervals["b200_sxm"].tolist() == [10, 10, 30]  # of 4, 8 and 16 clients
 
 
+def test_a_source_tells_whether_all_lengths_are_equal(tmp_path: Path) -> None:
+    found = {}
+    for backend in ("sglang", "vllm"):
+        for source in ("db-dump/2026-04-27", "source_file=/x/aic-auto-gap-analysis/data/a.csv"):
+            rows = make_rows(backend=backend, silicon_data_source=source)
+            (curve,) = read_silicon_points(write_points(tmp_path / "points.csv", *rows)).curves
+            found[backend, source[:3]] = curve.deployment.is_in_waves
+    assert found == {
+        ("sglang", "db-"): False,
+        ("sglang", "sou"): True,
+        ("vllm", "db-"): False,
+        ("vllm", "sou"): False,
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "problem"),
     [
@@ -129,6 +145,7 @@ def make_fitted() -> Calibration:
         loop=fit.loop,
         effects=fit.effects,
         intervals={("tpot", 2): LogInterval(-0.1, 0.12)},
+        spread=Spread(engine={"vllm": -0.25}, units={"with_fp4": 0.5}),
         score={0: {"tpot_mape_dense": 0.1, "tpot_mape_moe": None}, 1: {}, 2: {}},
     )
 
@@ -141,6 +158,7 @@ def test_a_calibration_comes_back_as_it_was(tmp_path: Path) -> None:
     back = read_calibration(path)
     assert back.source == made.source
     assert back.intervals == made.intervals
+    assert back.spread == made.spread
     assert back.score == made.score
     assert back.step.bandwidth_share == pytest.approx(made.step.bandwidth_share, rel=1e-8)
     write_calibration(back, path)
@@ -151,8 +169,10 @@ def test_a_calibration_comes_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('"version": 1', '"version": 2', "of version 2, not optiinfra-calibration of version 1"),
-        ('"version": 1', '"version": true', "of version True"),
+        ('"version": 2', '"version": 1', "of version 1, not optiinfra-calibration of version 2"),
+        ('"version": 2', '"version": true', "of version True"),
+        ('"vllm": -0.25', '"vllm": 9', "beyond 1.5"),
+        ('"with_fp4": 0.5', '"with_fp2": 0.5', "with_fp4 or without_fp4, not with_fp2"),
         ('"format": "optiinfra-calibration"', '"format": "other"', "It is 'other'"),
         ('"low": -0.1', '"low": NaN', "NaN is not a number of JSON"),
         ('"low": -0.1', '"low": 5', "finite and in order"),
