@@ -119,6 +119,7 @@ _GAUGES = {
 _COUNTERS = {
     "vllm": {
         "prompt_tokens_total": "vllm:prompt_tokens",
+        "cached_prompt_tokens_total": "vllm:prompt_tokens_cached",
         "output_tokens_total": "vllm:generation_tokens",
         "preemptions_total": "vllm:num_preemptions",
         "requests_finished_total": "vllm:request_success",

@@ -18,6 +18,7 @@ NAMES = {
     "vllm:gpu_cache_usage_perc": "kv_cache_usage_ratio",
     "vllm_kv_cache_usage_perc": "kv_cache_usage_ratio",
     "vllm:prompt_tokens_total": "prompt_tokens_total",
+    "vllm:prompt_tokens_cached_total": "cached_prompt_tokens_total",
     "vllm:generation_tokens_total": "output_tokens_total",
     "vllm:generation_tokens": "output_tokens_total",
     "vllm:num_preemptions_total": "preemptions_total",
