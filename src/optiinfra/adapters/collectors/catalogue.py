@@ -30,7 +30,8 @@ class RuleKind(StrEnum):
 class Rule:
     """How a source's figure becomes ours: times `scale`, and only with the label `when` if given.
 
-    `rank` orders names of the same figure, the lowest first. `source` is who reports it.
+    `rank` orders names of the same figure, the lowest first. `source` is who reports it. Where
+    `is_zero_unknown`, a zero only says that there was nothing to report on.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Rule:
     scale: float = 1.0
     rank: int = 0
     when: tuple[str, str] | None = None
+    is_zero_unknown: bool = False
 
 
 ENGINES = frozenset(("vllm", "sglang", "tgi", "trtllm", "llamacpp"))
@@ -81,7 +83,7 @@ _GAUGES = {
     "llamacpp": {
         "num_requests_running": "llamacpp:requests_processing",
         "num_requests_waiting": "llamacpp:requests_deferred",
-        "reported_output_tokens_per_s": "llamacpp:predicted_tokens_seconds",
+        "reported_request_output_tokens_per_s": "llamacpp:predicted_tokens_seconds",
         "reported_prompt_tokens_per_s": "llamacpp:prompt_tokens_seconds",
         "busy_slots_per_decode": "llamacpp:n_busy_slots_per_decode",
     },
@@ -117,6 +119,7 @@ _GAUGES = {
 _COUNTERS = {
     "vllm": {
         "prompt_tokens_total": "vllm:prompt_tokens",
+        "cached_prompt_tokens_total": "vllm:prompt_tokens_cached",
         "output_tokens_total": "vllm:generation_tokens",
         "preemptions_total": "vllm:num_preemptions",
         "requests_finished_total": "vllm:request_success",
@@ -137,7 +140,9 @@ _COUNTERS = {
     "llamacpp": {
         "prompt_tokens_total": "llamacpp:prompt_tokens",
         "output_tokens_total": "llamacpp:tokens_predicted",
+        "cached_prompt_tokens_total": "llamacpp:prompt_tokens_cached",
         "decode_steps_total": "llamacpp:n_decode",
+        "decode_s_sum_total": "llamacpp:tokens_predicted_seconds",
     },
     "epp": {"gateway_requests_total": "inference_objective_request inference_model_request"},
     "dcgm": {"gpu_uncorrectable_remapped_rows_total": "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS"},
@@ -221,6 +226,8 @@ _CONVERTED = {
     "DCGM_FI_PROF_PCIE_TX_BYTES": ("gpu_pcie_tx_bytes", RuleKind.BY_TYPE, 1.0),
     "DCGM_FI_PROF_PCIE_RX_BYTES": ("gpu_pcie_rx_bytes", RuleKind.BY_TYPE, 1.0),
 }
+# means over the requests that ended since whoever asked last, 0 if none did
+_ZERO_UNKNOWN = frozenset(("llamacpp:predicted_tokens_seconds", "llamacpp:prompt_tokens_seconds"))
 _TRITON = (
     ("nv_trt_llm_request_metrics", "num_requests_waiting", ("request_type", "waiting")),
     (
@@ -249,7 +256,9 @@ def list_rules() -> dict[str, Rule]:
         for source, metrics in table.items():
             for metric, names in metrics.items():
                 for rank, name in enumerate(names.split()):
-                    _enter(rules, name, Rule(source, metric, kind, rank=rank))
+                    is_zero_unknown = name in _ZERO_UNKNOWN
+                    rule = Rule(source, metric, kind, rank=rank, is_zero_unknown=is_zero_unknown)
+                    _enter(rules, name, rule)
     for name, (metric, kind, scale) in _CONVERTED.items():
         full = f"{metric}_total" if kind == RuleKind.COUNTER else metric
         _enter(rules, name, Rule("dcgm", full, kind, scale))

@@ -56,6 +56,7 @@ class Plan:
     gauge_at: Places
     gauge_out: Places
     gauge_scale: NDArray[np.float64]
+    gauge_zero_unknown: NDArray[np.bool_]
     counter_at: Places
     counter_out: Places
     counter_scale: NDArray[np.float64]
@@ -183,6 +184,9 @@ class PlanMaker:
             gauge_at=_to_places(place for _, place in self._gauges.values()),
             gauge_out=_to_places(gauge_out),
             gauge_scale=np.array([rule.scale for rule, _ in self._gauges.values()], np.float64),
+            gauge_zero_unknown=np.array(
+                [rule.is_zero_unknown for rule, _ in self._gauges.values()], np.bool_
+            ),
             counter_at=_to_places(counter_at),
             counter_out=_to_places(counter_out),
             counter_scale=np.array(counter_scale, np.float64),

@@ -69,6 +69,7 @@ class TargetReader:
         timestamp_ns = np.full(len(plan.series), at_ns, np.int64)
         gauges = increase.value[plan.gauge_at]
         problems[ReadingProblem.NOT_FINITE] += int((~np.isfinite(page.value[plan.gauge_at])).sum())
+        gauges[plan.gauge_zero_unknown & (gauges == 0)] = np.nan
         value[plan.gauge_out] = gauges * plan.gauge_scale
         timestamp_ns[plan.gauge_out] = instant_ns[plan.gauge_at]
         self._fill_counters(plan, increase, instant_ns, value, timestamp_ns)

@@ -18,6 +18,7 @@ NAMES = {
     "vllm:gpu_cache_usage_perc": "kv_cache_usage_ratio",
     "vllm_kv_cache_usage_perc": "kv_cache_usage_ratio",
     "vllm:prompt_tokens_total": "prompt_tokens_total",
+    "vllm:prompt_tokens_cached_total": "cached_prompt_tokens_total",
     "vllm:generation_tokens_total": "output_tokens_total",
     "vllm:generation_tokens": "output_tokens_total",
     "vllm:num_preemptions_total": "preemptions_total",
@@ -52,6 +53,9 @@ NAMES = {
     "trtllm_request_success_total": "requests_finished_total",
     "trtllm_kv_cache_utilization": "kv_cache_usage_ratio",
     "llamacpp:tokens_predicted_total": "output_tokens_total",
+    "llamacpp:tokens_predicted_seconds_total": "decode_s_sum_total",
+    "llamacpp:prompt_tokens_cached_total": "cached_prompt_tokens_total",
+    "llamacpp:predicted_tokens_seconds": "reported_request_output_tokens_per_s",
     "llamacpp:requests_deferred": "num_requests_waiting",
     "llm_d_epp_flow_control_queue_size": "gateway_queue_requests",
     "inference_objective_request_total": "gateway_requests_total",
@@ -149,6 +153,25 @@ def test_prefix_cache_hits_of_the_interval() -> None:
     readings = read_pages(page % (90, 100), page % (95, 120), page % (95, 120))
     assert list_values(readings[1].batch)["prefix_cache_hit_ratio"] == pytest.approx(0.25)
     assert "prefix_cache_hit_ratio" not in list_values(readings[2].batch)  # 0 of 0 is unknown
+
+
+def test_a_mean_over_nothing_is_unknown() -> None:
+    page = """\
+# TYPE llamacpp:predicted_tokens_seconds gauge
+llamacpp:predicted_tokens_seconds %s
+# TYPE llamacpp:prompt_tokens_seconds gauge
+llamacpp:prompt_tokens_seconds %s
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 0
+"""
+    idle, busy = read_pages(page % (0, 0), page % (12.5, 80))
+    assert list_values(idle.batch) == {"num_requests_running": 0}
+    assert not idle.problems
+    assert list_values(busy.batch) == {
+        "num_requests_running": 0,
+        "reported_request_output_tokens_per_s": 12.5,
+        "reported_prompt_tokens_per_s": 80,
+    }
 
 
 def test_labels_of_the_source_are_kept() -> None:
