@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiinfra.domain.errors import InputError, PackageMissingError
-from optiinfra.stores import open_metric_writer
+from optiinfra.stores import flush_in_time, open_metric_writer
 
 if TYPE_CHECKING:
     import socket
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from optiinfra.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-FLUSH_S = 15.0  # at the end, before what waits is left on disk
-AWAY_S = 3.0  # the same, where the store does not answer
 MAX_DURATION_S = 366 * 86_400.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -104,17 +102,6 @@ def get_receive_token(settings: Settings) -> str:
 def get_token_file(settings: Settings) -> Path:
     """Where the token lies that we made."""
     return settings.data_dir / "ingestion" / "token"
-
-
-def flush_in_time(writer: BufferedWriter) -> bool:
-    """Send what waits; False where the store is away, or takes too long: it stays on disk."""
-    started = time.monotonic()
-    while not writer.flush(timeout_s=0.5):
-        elapsed_s = time.monotonic() - started
-        is_away = writer.get_state().last_error is not None and elapsed_s > AWAY_S
-        if is_away or elapsed_s > FLUSH_S:
-            return False
-    return True
 
 
 def _check(request: CollectionRequest) -> None:

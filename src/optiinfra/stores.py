@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from optiinfra.embedded.owner_state import OwnerState
     from optiinfra.settings import Settings
 
+FLUSH_S = 15.0  # at the end of a command, before what waits is left on disk
+AWAY_S = 3.0  # the same, where the store does not answer
+
 
 def start_stores(settings: Settings) -> OwnerState:
     """Start the owner of the embedded stores, and bring every schema to this release.
@@ -92,6 +95,17 @@ def open_metric_writer(
             writer.close(timeout_s=close_s)
     finally:
         sink.close()
+
+
+def flush_in_time(writer: BufferedWriter) -> bool:
+    """Send what waits; False where the store is away, or takes too long: it stays on disk."""
+    started = time.monotonic()
+    while not writer.flush(timeout_s=0.5):
+        elapsed_s = time.monotonic() - started
+        is_away = writer.get_state().last_error is not None and elapsed_s > AWAY_S
+        if is_away or elapsed_s > FLUSH_S:
+            return False
+    return True
 
 
 class _ReopenedSink:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pyarrow as pa
@@ -14,7 +17,13 @@ import pytest
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from prometheus_client.parser import text_string_to_metric_families
 
+from optiinfra.adapters.collectors.addresses import AddressRules, read_networks
+from optiinfra.adapters.collectors.fetching import Fetcher
+from optiinfra.adapters.collectors.scraper import Scraper, TargetState, TargetStatus
+from optiinfra.adapters.collectors.target import Target
+from optiinfra.domain.samples import SampleBatch
 from optiinfra.embedded.owner.request_body import BodyError, make_decompressor, read_body
 from optiinfra.embedded.owner.starting import start_owner, stop_owner
 from optiinfra.embedded.owner_state import OwnerPlaces, OwnerState
@@ -229,3 +238,42 @@ def test_bombs_and_unknown_compression_are_refused(
     with pytest.raises(BodyError, match="br is not known"):
         make_decompressor("br")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_our_own_page_is_read_by_prometheus_client_and_by_our_scraper(
+    owner: OwnerState, password: str, client: Client
+) -> None:
+    client.query("SELECT 1")
+    address = f"http://127.0.0.1:{owner.port}/metrics"
+    assert httpx.get(address).status_code == 403
+    answer = httpx.get(address, auth=("optiinfra", password))
+    families = list(text_string_to_metric_families(answer.text))
+    values = {
+        " ".join((sample.name, *sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    ends = ("stores", "total", "seconds", "bytes", "info", "fds")
+    assert [f.name for f in families if not f.name.endswith(ends) and f.type != "counter"] == []
+    assert values["optiinfra_owner_requests_total 2xx clickhouse"] >= 1
+    assert values["optiinfra_owner_requests_total 4xx metrics"] >= 1
+    assert values["optiinfra_owner_request_seconds_count clickhouse"] >= 1
+    assert values["optiinfra_owner_stores clickhouse"] == 1
+    assert values["optiinfra_owner_stores postgresql"] == 0  # this one was started without
+    assert values["optiinfra_owner_restarts_total valkey"] == 0
+    assert values["optiinfra_process_resident_memory_bytes"] > 0
+
+    async def scrape() -> TargetState:
+        rules = AddressRules(read_networks(["127.0.0.1"]))
+        scraper = Scraper(Fetcher(rules), take, time.time_ns)
+        url = address.replace("://", f"://optiinfra:{password}@")
+        scraper.set_targets([Target(UUID(int=7), "owner", url)])
+        await scraper.scrape_once()
+        await scraper.close()
+        return scraper.states[0]
+
+    async def take(_batch: SampleBatch) -> None:
+        pass
+
+    state = asyncio.run(scrape())
+    assert (state.status, state.message) == (TargetStatus.HEALTHY, "")

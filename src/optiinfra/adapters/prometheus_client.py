@@ -14,7 +14,12 @@ from optiinfra.domain.errors import InputError
 MAX_RESPONSE_BYTES = 64 * 2**20
 DEADLINE_S = 60.0  # of one query, from the request to the last byte
 Parameters = list[tuple[str, str | int | float | bool | None]]  # as httpx takes them
+_TOO_MANY = "too many samples"  # what it says of a query beyond --query.max-samples
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+
+
+class AnswerTooLargeError(InputError):
+    """An answer that is too large for us or for Prometheus; a shorter range may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Prometheus:
         """The `data` of an answer of the HTTP API.
 
         Raises:
-            InputError: cannot be reached, does not answer in time or as Prometheus, or says no.
+            InputError: cannot be reached, does not answer in time or as Prometheus, or says no;
+                AnswerTooLargeError where that is the reason.
         """
         address = self.url.copy_with(path=self.url.path.rstrip("/") + path, query=None)
         try:
@@ -65,9 +71,10 @@ class Prometheus:
                 chunks.append(chunk)
                 num_bytes += len(chunk)
                 if num_bytes > MAX_RESPONSE_BYTES:
-                    raise self._make_error(
-                        f"answers with more than {MAX_RESPONSE_BYTES // 2**20} MiB.",
-                        "Ask for a shorter range or name the model.",
+                    raise AnswerTooLargeError(
+                        f"Prometheus at {self.name} answers with more than"
+                        f" {MAX_RESPONSE_BYTES // 2**20} MiB.",
+                        remedy="Ask for a shorter range or name the model.",
                     )
                 if time.monotonic() > deadline_s:
                     raise self._make_error(
@@ -89,6 +96,11 @@ class Prometheus:
                 f"does not answer as Prometheus does (HTTP {status}).",
                 "Give the address of its HTTP API, without /api/v1.",
             ) from error
+        if not is_success and _TOO_MANY in str(answer.get("error")):
+            raise AnswerTooLargeError(
+                f"Prometheus at {self.name} says: {str(answer.get('error'))[:300]}.",
+                remedy="Ask for a shorter range, or repair it.",
+            )
         if not is_success:
             raise self._make_error(
                 f"says: {str(answer.get('error'))[:300]}", "Ask for a shorter range, or repair it."

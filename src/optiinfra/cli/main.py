@@ -19,6 +19,7 @@ from optiinfra.cli.analyze import analyze
 from optiinfra.cli.collect import collect
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
+from optiinfra.cli.import_prometheus import import_prometheus
 from optiinfra.cli.memory import app as memory_app
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.stores import down, up, verify
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(scrape_command.scrape)
 app.command()(collect)
+app.command("import-prometheus")(import_prometheus)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
 app.add_typer(memory_app, name="memory")

@@ -1,4 +1,4 @@
-"""What the owner serves on loopback: ClickHouse at `/`, Qdrant under `/qdrant`; with a password."""
+"""What the owner serves on loopback, with a password: ClickHouse at `/`, Qdrant under `/qdrant`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from optiinfra.embedded.owner.clickhouse_api import ClickHouseAPI
+from optiinfra.embedded.owner.own_metrics import CountingMiddleware, OwnerMetrics
 from optiinfra.embedded.owner_state import USER
 
 OPEN_PATHS = ("/ping",)
@@ -59,17 +60,25 @@ class PasswordMiddleware:
 
 
 def make_app(
-    *, password: str, clickhouse: ClickHouseAPI | None, routes: Sequence[BaseRoute] = ()
+    *,
+    password: str,
+    clickhouse: ClickHouseAPI | None,
+    metrics: OwnerMetrics,
+    routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application; `routes` come from the other stores."""
 
     async def ping(_request: object) -> PlainTextResponse:
         return PlainTextResponse("Ok.\n")
 
-    served: list[BaseRoute] = [Route("/ping", ping), *routes]
+    served: list[BaseRoute] = [Route("/ping", ping), metrics.make_route(), *routes]
     if clickhouse is not None:
         served.append(Route("/", clickhouse.answer, methods=["GET", "POST"]))
-    return Starlette(routes=served, middleware=[Middleware(PasswordMiddleware, password=password)])
+    middleware = [
+        Middleware(CountingMiddleware, metrics=metrics),
+        Middleware(PasswordMiddleware, password=password),
+    ]
+    return Starlette(routes=served, middleware=middleware)
 
 
 def _read_authorization(value: str) -> tuple[str, str | None]:

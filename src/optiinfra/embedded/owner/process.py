@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from optiinfra.embedded.owner.clickhouse_api import ClickHouseAPI
+    from optiinfra.embedded.owner.own_metrics import OwnerMetrics
 
 _LOG = logging.getLogger("optiinfra.owner")
 WATCH_S = 1.0
@@ -72,13 +73,16 @@ class Owner:
             routes = self._open_qdrant(stack)
             self._start_valkey(stack, password)
             listener = stack.enter_context(self._listen())
-            server = _make_server(api, routes, password)
+            metrics = _make_metrics(self._reasons)
+            server = _make_server(api, routes, password, metrics)
             stop = lambda *_about: setattr(server, "should_exit", True)  # noqa: E731
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)  # uvicorn raises it again when it has ended
             stack.callback(self.places.state.unlink, missing_ok=True)
             write_owner_state(self.places, self._describe(listener.getsockname()[1], password))
-            watch = threading.Thread(target=self._watch, name="owner-watch", daemon=True)
+            watch = threading.Thread(
+                target=self._watch, args=(metrics,), name="owner-watch", daemon=True
+            )
             watch.start()
             stack.callback(watch.join, 30.0)
             stack.callback(self._stop.set)
@@ -161,7 +165,7 @@ class Owner:
             reasons=dict(self._reasons),
         )
 
-    def _watch(self) -> None:
+    def _watch(self, metrics: OwnerMetrics) -> None:
         """Start again what was killed."""
         while not self._stop.wait(WATCH_S):
             try:
@@ -169,6 +173,7 @@ class Owner:
                     with self._use_postgres():
                         pass  # entering starts it where no process of it lives
                 if self._valkey is not None and self._valkey.ensure():
+                    metrics.count_restart("Valkey")
                     _LOG.warning("Valkey had ended and was started again.")
             except OptiInfraError:
                 _LOG.exception("A store could not be started again; it is tried once more.")
@@ -201,15 +206,21 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
+def _make_metrics(reasons: dict[str, str]) -> OwnerMetrics:
+    from optiinfra.embedded.owner.own_metrics import OwnerMetrics
+
+    return OwnerMetrics(reasons)
+
+
 def _make_server(
-    api: ClickHouseAPI | None, routes: list[BaseRoute], password: str
+    api: ClickHouseAPI | None, routes: list[BaseRoute], password: str, metrics: OwnerMetrics
 ) -> uvicorn.Server:
     import uvicorn
 
     from optiinfra.embedded.owner.http_api import make_app
 
     config = uvicorn.Config(
-        make_app(password=password, clickhouse=api, routes=routes),
+        make_app(password=password, clickhouse=api, metrics=metrics, routes=routes),
         log_level="warning",
         access_log=False,  # addresses may hold passwords
         lifespan="off",
