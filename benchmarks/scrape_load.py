@@ -1,12 +1,14 @@
 """CPU-seconds and memory of scraping 500 targets of 2,000 series each, for an hour at 15 s.
 
-    python -m benchmarks.scrape_load [--targets 500] [--series 2000] [--rounds 240]
+    python -m benchmarks.scrape_load [--targets 500] [--series 2000] [--rounds 240] [--kept]
 
 The targets are answered by another process on loopback addresses of their own, so that each has
 its own connection; every page has other values than the one before. Time is simulated: a round
 follows the other at once, but its clock says 15 s later. Counted are the CPU-seconds of the
 scraping process alone: reading, unpacking, parsing, rates, means and quantiles of all targets, to
-columns of samples. The bar is 15 CPU-seconds a round, one core. Memory is flat if the last tenth of
+columns of samples; with `--kept` also, as `optiinfra collect` does, to rows in the buffer on disk
+and out of it again, to a store that takes them without work. The bar is 15 CPU-seconds a round, one
+core. Memory is flat if the last tenth of
 the rounds needs no more than 5 % above what the second tenth needed.
 """
 
@@ -19,8 +21,11 @@ import statistics
 import sys
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
 from benchmarks.vllm_page import make_vllm_page
@@ -28,6 +33,9 @@ from optiinfra.adapters.collectors.addresses import AddressRules, read_networks
 from optiinfra.adapters.collectors.fetching import Fetcher, FetchLimits
 from optiinfra.adapters.collectors.scraper import Scraper, TargetStatus
 from optiinfra.adapters.collectors.target import Target
+from optiinfra.adapters.ingestion import BufferedWriter
+from optiinfra.adapters.ingestion.sample_sink import SampleSink
+from optiinfra.domain.metric_tables import MetricTable
 from optiinfra.domain.samples import SampleBatch
 
 INTERVAL_S = 15.0
@@ -80,16 +88,33 @@ def measure_resident_bytes() -> int:
     return pages * _PAGE_BYTES
 
 
+class Discarding:
+    """A metric store that takes everything and keeps nothing."""
+
+    def insert_table(self, table: MetricTable, rows: Any, *, token: str) -> None:
+        """Take rows."""
+
+
 async def scrape(
-    num_targets: int, port: int, num_rounds: int
+    num_targets: int, port: int, num_rounds: int, directory: Path | None
 ) -> tuple[list[float], list[int], int]:
-    """CPU-seconds and resident bytes of each round, and samples of the last one."""
+    """CPU-seconds and resident bytes of each round, and samples of the last one.
+
+    With a directory the samples go through the buffer there.
+    """
     now_ns = 1_700_000_000 * 10**9
     num_samples = 0
+    writer = None
+    if directory is not None:
+        now = lambda: datetime.fromtimestamp(now_ns / 1e9, UTC)  # noqa: E731
+        writer = BufferedWriter(Discarding(), directory, now=now)
+    sink = None if writer is None else SampleSink(writer)
 
     async def count(batch: SampleBatch) -> None:
         nonlocal num_samples
         num_samples += len(batch)
+        if sink is not None:
+            await sink.take(batch)
 
     rules = AddressRules(read_networks(["127.0.0.0/8"]))
     scraper = Scraper(Fetcher(rules, FetchLimits(deadline_s=DEADLINE_S)), count, lambda: now_ns)
@@ -104,6 +129,9 @@ async def scrape(
         num_samples = 0
         begun_s = time.process_time()
         await scraper.scrape_once()
+        if sink is not None and writer is not None:
+            await sink.write()
+            writer.flush(timeout_s=DEADLINE_S)
         cpu_s.append(time.process_time() - begun_s)
         resident.append(measure_resident_bytes())
         now_ns += int(INTERVAL_S * 1e9)
@@ -111,6 +139,8 @@ async def scrape(
         if failed:
             raise RuntimeError(f"{len(failed)} targets were not read: {failed[0]}")
     await scraper.close()
+    if writer is not None:
+        writer.close()
     return cpu_s, resident, num_samples
 
 
@@ -120,6 +150,7 @@ def main() -> int:
     arguments.add_argument("--targets", type=int, default=500)
     arguments.add_argument("--series", type=int, default=2_000)
     arguments.add_argument("--rounds", type=int, default=240)
+    arguments.add_argument("--kept", action="store_true", help="through the buffer on disk")
     given = arguments.parse_args()
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -127,7 +158,11 @@ def main() -> int:
     server = context.Process(target=serve, args=arguments_of_server, daemon=True)
     server.start()
     try:
-        cpu_s, resident, num_samples = asyncio.run(scrape(given.targets, here.recv(), given.rounds))
+        with TemporaryDirectory() as directory:
+            kept = Path(directory) if given.kept else None
+            cpu_s, resident, num_samples = asyncio.run(
+                scrape(given.targets, here.recv(), given.rounds, kept)
+            )
     finally:
         server.terminate()
         server.join()
@@ -136,7 +171,8 @@ def main() -> int:
     early = statistics.median(resident[tenth : 2 * tenth] or resident)
     late = statistics.median(resident[-tenth:])
     growth = late / early - 1
-    print(f"{given.targets} targets x {given.series:,} series, {given.rounds} rounds")
+    end = "kept on disk and sent" if given.kept else "to columns"
+    print(f"{given.targets} targets x {given.series:,} series, {given.rounds} rounds, {end}")
     print(
         f"CPU of a round: {warm_s:.2f} s warm, {cpu_s[0]:.2f} s cold, {max(cpu_s[2:]):.2f} s worst"
     )

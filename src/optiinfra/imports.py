@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optiinfra.domain.errors import StoreFullError
+from optiinfra.domain.errors import InputError, StoreFullError
 from optiinfra.domain.metric_tables import MetricTable
 from optiinfra.stores import flush_in_time, open_metric_writer
 
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from optiinfra.adapters.prometheus_client import Prometheus
     from optiinfra.domain.metric_tables import MetricRows
     from optiinfra.domain.samples import SampleBatch
+    from optiinfra.domain.trace import Trace
     from optiinfra.settings import Settings
 
 Progress = Callable[[int, int], None]  # steps that are done, of how many
-NAME = "import-prometheus"
+NAME, TRACE_NAME = "import-prometheus", "import-trace"
+REQUESTS_OF_PAGE = 100_000
 SETTLED = timedelta(minutes=1)  # younger steps may still change in Prometheus
 
 
@@ -138,14 +141,129 @@ class _Job:
         converted = convert_samples(batch)
         self.outcome.num_left_out += converted.num_too_large + converted.num_too_long
         for number, rows in enumerate(converted.rows):
-            if self._append(rows, f"{token}-{number}") and rows.table is MetricTable.SAMPLES:
+            if append(self.writer, rows, f"{token}-{number}") and rows.table is MetricTable.SAMPLES:
                 self.outcome.num_samples += len(rows)
 
-    def _append(self, rows: MetricRows, token: str) -> bool:
-        """Wait for a store that takes rows, however long; not for one that is away."""
-        while True:
-            try:
-                return self.writer.append(rows, token=token)
-            except StoreFullError:
-                if self.writer.get_state().last_error is not None:
-                    raise
+
+def append(writer: BufferedWriter, rows: MetricRows, token: str) -> bool:
+    """Wait for a store that takes rows, however long; not for one that is away.
+
+    Raises:
+        StoreFullError: the buffer is full and the store is away.
+    """
+    while True:
+        try:
+            return writer.append(rows, token=token)
+        except StoreFullError:
+            if writer.get_state().last_error is not None:
+                raise
+
+
+@dataclass(frozen=True)
+class TraceImport:
+    """What `optiinfra import-trace` was asked; `deployment` where the file names none."""
+
+    path: Path
+    customer_id: UUID
+    trace_format: str | None = None
+    deployment: str | None = None
+    model_name: str = ""
+    start: str | None = None  # of the first request, where the file has no instants
+
+
+@dataclass
+class TraceImportOutcome:
+    """What an import did; requests by deployment, and those that were there before."""
+
+    num_requests: dict[str, int]
+    num_new: int = 0
+    ingestion: IngestionState | None = None
+
+
+def import_trace(request: TraceImport, *, settings: Settings) -> TraceImportOutcome:
+    """Read the requests of a trace file into the metric store, each once however often it is asked.
+
+    Raises:
+        InputError: the file cannot be used, is synthetic, or does not say when or for whom.
+    """
+    from optiinfra.adapters.traces import TraceFormat, read_traces
+
+    if request.trace_format is not None and request.trace_format not in set(TraceFormat):
+        raise InputError(
+            f"{request.trace_format!r} is not a format of traces.",
+            remedy=f"Use one of {', '.join(TraceFormat)}, or leave it out.",
+            field="--format",
+        )
+    chosen = None if request.trace_format is None else TraceFormat(request.trace_format)
+    traces = read_traces(request.path, trace_format=chosen)
+    named = {_name_deployment(request, name): trace for name, trace in traces.items()}
+    starts = {name: _find_start(request, trace) for name, trace in named.items()}
+    outcome = TraceImportOutcome({name: trace.num_requests for name, trace in named.items()})
+    with open_metric_writer(settings, name=TRACE_NAME, close_s=0.0) as writer:
+        for name, trace in named.items():
+            owner = (request.customer_id, name, request.model_name, starts[name])
+            outcome.num_new += _keep_trace(trace, owner, writer, settings)
+        flush_in_time(writer)
+        outcome.ingestion = writer.get_state()
+    return outcome
+
+
+def _name_deployment(request: TraceImport, name: str | None) -> str:
+    if (name is None) == (request.deployment is None):
+        raise InputError(
+            "the file does not name its deployment."
+            if name is None
+            else "the file names its deployments itself.",
+            remedy="Give --deployment." if name is None else "Leave --deployment out.",
+            file=request.path.name,
+            field="--deployment",
+        )
+    return name or request.deployment or ""
+
+
+def _find_start(request: TraceImport, trace: Trace) -> datetime:
+    from optiinfra.adapters.prometheus_times import read_instant
+
+    if trace.is_synthetic:
+        raise InputError(
+            "this trace is synthetic: nobody sent these requests.",
+            remedy="Analyse it with `optiinfra analyze --trace`; the metric store holds what was"
+            " measured.",
+            file=request.path.name,
+        )
+    if request.start is not None:
+        return read_instant(request.start, now=datetime.now(UTC), field="--start")
+    if trace.started_at is None:
+        raise InputError(
+            "the file does not say when its first request came.",
+            remedy="Give --start, as 2026-01-31T08:00:00Z.",
+            file=request.path.name,
+            field="--start",
+        )
+    return trace.started_at
+
+
+def _keep_trace(
+    trace: Trace,
+    owner: tuple[UUID, str, str, datetime],
+    writer: BufferedWriter,
+    settings: Settings,
+) -> int:
+    """How many requests are new."""
+    from optiinfra.adapters.ingestion.import_ledger import ImportIdentity, ImportLedger
+    from optiinfra.adapters.ingestion.trace_rows import TraceOwner, make_trace_rows
+
+    whose = TraceOwner(*owner)
+    source = f"trace {trace.digest} {whose.deployment} {whose.started_at.isoformat()}"
+    identity = ImportIdentity(source, str(whose.customer_id), whose.model_name, 0)
+    ledger = ImportLedger(settings.data_dir / "ingestion" / TRACE_NAME / "ledgers", identity)
+    num_new = 0
+    for first, last in list(ledger.list_missing(0, trace.num_requests - 1)):
+        for begin in range(first, last + 1, REQUESTS_OF_PAGE):
+            end = min(begin + REQUESTS_OF_PAGE - 1, last)
+            rows = make_trace_rows(trace, whose, first=begin, last=end)
+            ledger.begin((begin, end))
+            append(writer, rows, f"{identity.key}-{begin}-{end}")
+            ledger.end()
+            num_new += len(rows)
+    return num_new

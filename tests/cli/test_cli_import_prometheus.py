@@ -61,7 +61,9 @@ def run(url: str, first_s: int, last_s: int, *arguments: str) -> dict[str, Any]:
 def list_kept(home: Path) -> list[tuple[str, int, float]]:
     """Metric, second and value of every sample that waits on disk."""
     found = []
-    for path in (home / "ingestion" / "import-prometheus" / "metric_samples_ts").glob("*.sealed"):
+    for path in (home / "ingestion" / "import-prometheus" / "metric_samples_ts").glob("*"):
+        if path.suffix not in {".open", ".sealed"}:
+            continue
         with path.open("rb") as file:
             for frame in list(read_frames(file)):
                 with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as reader:

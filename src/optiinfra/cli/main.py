@@ -20,6 +20,7 @@ from optiinfra.cli.collect import collect
 from optiinfra.cli.database import app as database_app
 from optiinfra.cli.generate_trace import generate_trace
 from optiinfra.cli.import_prometheus import import_prometheus
+from optiinfra.cli.import_trace import import_trace
 from optiinfra.cli.memory import app as memory_app
 from optiinfra.cli.recommendations import app as recommendations_app
 from optiinfra.cli.stores import down, up, verify
@@ -44,6 +45,7 @@ app.command()(analyze)
 app.command()(scrape_command.scrape)
 app.command()(collect)
 app.command("import-prometheus")(import_prometheus)
+app.command("import-trace")(import_trace)
 app.add_typer(recommendations_app, name="recommendations")
 app.add_typer(database_app, name="db")
 app.add_typer(memory_app, name="memory")
