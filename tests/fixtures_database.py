@@ -24,7 +24,15 @@ from optiinfra.database.engine import Database, WritingSession, make_engine, to_
 from optiinfra.embedded.postgres import running
 
 # Nothing of a test needs to outlive a power cut.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "256MB",
+}
+# A copy of a database is 300 files: in memory it takes a tenth of the time that it takes on a disk.
+IN_MEMORY, ON_DISK = Path("/dev/shm"), Path("/tmp")  # noqa: S108 - a short path, and made private
+ROOM_BYTES = 8 * 1024**3
 TEMPLATE = "migrated"
 # Names the programs of another PostgreSQL to run the tests on, such as the oldest one supported.
 BIN_VARIABLE = "OPTIINFRA_TEST_POSTGRES_BIN_DIR"
@@ -33,9 +41,9 @@ END_OF_PARTITIONS = datetime(2028, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def make_open_dir() -> Iterator[Path]:
+def make_open_dir(parent: Path = ON_DISK) -> Iterator[Path]:
     """A directory with a short path that every user may enter."""
-    directory = Path(tempfile.mkdtemp(prefix="optiinfra-test-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="optiinfra-test-", dir=parent))
     directory.chmod(0o755)
     try:
         yield directory
@@ -56,10 +64,19 @@ def postgres_url() -> Iterator[str]:
     named = os.environ.get(BIN_VARIABLE)
     bin_dir = Path(named) if named else None
     with (
-        make_open_dir() as directory,
+        make_open_dir(_find_fastest()) as directory,
         running(directory / "data", bin_dir=bin_dir, settings=FAST) as url,
     ):
         yield url
+
+
+def _find_fastest() -> Path:
+    """Memory where there is a file system in it with room for every worker's server."""
+    try:
+        has_room = shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
+    except OSError:
+        return ON_DISK
+    return IN_MEMORY if has_room and os.access(IN_MEMORY, os.W_OK | os.X_OK) else ON_DISK
 
 
 def change_database(url: str, name: str) -> str:

@@ -189,6 +189,7 @@ def test_a_consumer_that_dies_within_its_claim_has_claimed_nothing(
     run_admin(fresh_url, f"SELECT pg_terminate_backend({pid})")
     with pytest.raises(OperationalError):
         dying.commit()
+    dying.close()
     assert get_names(bus.claim("g", "c")) == ["one"]
 
 
