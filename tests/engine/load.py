@@ -100,7 +100,9 @@ class Clients:
         # A connection a request: llama.cpp closes those that are kept.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with (
-            httpx.AsyncClient(limits=limits, timeout=300.0, trust_env=False) as client,
+            httpx.AsyncClient(
+                limits=limits, headers={"Connection": "close"}, timeout=300.0, trust_env=False
+            ) as client,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(load.num_clients):

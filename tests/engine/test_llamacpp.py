@@ -20,7 +20,7 @@ LOAD = Load(num_clients=12, num_requests=48, num_prompt_words=120, num_output_to
 WARM_UP = Load(num_clients=2, num_requests=4, num_prompt_words=120, num_output_tokens=8, seed=2)
 OPTIONS = (
     f"--host 127.0.0.1 --port {{port}} --model {GGUF_MODEL} --offline --metrics "
-    f"--parallel {NUM_SLOTS} --ctx-size {1024 * NUM_SLOTS} --threads 2"
+    f"--parallel {NUM_SLOTS} --ctx-size {1024 * NUM_SLOTS} --threads 2 --threads-http 16"
 ).split()
 
 
