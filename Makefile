@@ -89,7 +89,7 @@ BY_UV = $(PIP) install --only-binary :all: --require-hashes -r requirements-setu
 	{ [ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; } && \
 	$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt && \
 	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
-BY_PIP = $(PIP) install --require-hashes -r requirements.txt && \
+BY_PIP = $(PIP) install --no-deps --require-hashes -r requirements.txt && \
 	$(PIP) install --no-deps --no-build-isolation -e .
 
 $(READY): requirements.txt requirements-setup.txt pyproject.toml
