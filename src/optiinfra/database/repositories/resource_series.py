@@ -66,7 +66,10 @@ _DAYS: Final = """
     SELECT day, string_agg(int8send(series_id), ''), string_agg(int4send(hours), ''),
            string_agg(array_send(value_mean), '')
     FROM resource_metric_days WHERE customer_id = %s AND day >= %s AND day <= %s GROUP BY day"""
-_ROOM: Final = "SET LOCAL work_mem = '64MB'"  # else the days are grouped on disk
+_ROOM: Final = (  # else the days are grouped on disk, and by one process
+    "SELECT set_config('work_mem', '64MB', true), set_config('parallel_setup_cost', '0', true),"
+    " set_config('parallel_tuple_cost', '0', true)"
+)
 
 
 @dataclass(frozen=True, slots=True)
