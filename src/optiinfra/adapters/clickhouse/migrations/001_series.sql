@@ -54,7 +54,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (customer_id, cloud_provider, service_name, instance_id, instance_type, region, is_spot, is_reserved, bucket)
 TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS cost_metrics_daily
 (
@@ -84,65 +84,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYear(bucket)
 ORDER BY (customer_id, cloud_provider, service_name, instance_id, instance_type, region, is_spot, is_reserved, bucket)
 TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS cost_metrics_hourly_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    cloud_provider LowCardinality(String),
-    service_name LowCardinality(String),
-    instance_type LowCardinality(String),
-    region LowCardinality(String),
-    is_spot Bool,
-    is_reserved Bool,
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    cost_per_hour_count SimpleAggregateFunction(sum, UInt64),
-    cost_per_hour_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    cost_per_hour_min SimpleAggregateFunction(min, Nullable(Float64)),
-    cost_per_hour_max SimpleAggregateFunction(max, Nullable(Float64)),
-    utilization_percent_count SimpleAggregateFunction(sum, UInt64),
-    utilization_percent_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    utilization_percent_min SimpleAggregateFunction(min, Nullable(Float64)),
-    utilization_percent_max SimpleAggregateFunction(max, Nullable(Float64)),
-    utilization_percent_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, cloud_provider, service_name, instance_type, region, is_spot, is_reserved, bucket)
-TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS cost_metrics_daily_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    cloud_provider LowCardinality(String),
-    service_name LowCardinality(String),
-    instance_type LowCardinality(String),
-    region LowCardinality(String),
-    is_spot Bool,
-    is_reserved Bool,
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    cost_per_hour_count SimpleAggregateFunction(sum, UInt64),
-    cost_per_hour_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    cost_per_hour_min SimpleAggregateFunction(min, Nullable(Float64)),
-    cost_per_hour_max SimpleAggregateFunction(max, Nullable(Float64)),
-    utilization_percent_count SimpleAggregateFunction(sum, UInt64),
-    utilization_percent_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    utilization_percent_min SimpleAggregateFunction(min, Nullable(Float64)),
-    utilization_percent_max SimpleAggregateFunction(max, Nullable(Float64)),
-    utilization_percent_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYear(bucket)
-ORDER BY (customer_id, cloud_provider, service_name, instance_type, region, is_spot, is_reserved, bucket)
-TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS cost_metrics_hourly_summary
 (
@@ -304,56 +246,6 @@ SELECT
 FROM cost_metrics_hourly_summary AS h
 GROUP BY bucket, customer_id, cloud_provider, service_name, instance_type, region, is_spot, is_reserved;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS cost_metrics_to_hourly_summary TO cost_metrics_hourly_summary AS
-SELECT
-    h.bucket AS bucket,
-    h.customer_id AS customer_id,
-    h.cloud_provider AS cloud_provider,
-    h.service_name AS service_name,
-    h.instance_type AS instance_type,
-    h.region AS region,
-    h.is_spot AS is_spot,
-    h.is_reserved AS is_reserved,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.cost_per_hour_count) AS cost_per_hour_count,
-    sum(h.cost_per_hour_sum) AS cost_per_hour_sum,
-    min(h.cost_per_hour_min) AS cost_per_hour_min,
-    max(h.cost_per_hour_max) AS cost_per_hour_max,
-    sum(h.utilization_percent_count) AS utilization_percent_count,
-    sum(h.utilization_percent_sum) AS utilization_percent_sum,
-    min(h.utilization_percent_min) AS utilization_percent_min,
-    max(h.utilization_percent_max) AS utilization_percent_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.utilization_percent_sketch) AS utilization_percent_sketch
-FROM cost_metrics_hourly AS h
-GROUP BY bucket, customer_id, cloud_provider, service_name, instance_type, region, is_spot, is_reserved;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS cost_metrics_to_daily_summary TO cost_metrics_daily_summary AS
-SELECT
-    toStartOfDay(h.bucket) AS bucket,
-    h.customer_id AS customer_id,
-    h.cloud_provider AS cloud_provider,
-    h.service_name AS service_name,
-    h.instance_type AS instance_type,
-    h.region AS region,
-    h.is_spot AS is_spot,
-    h.is_reserved AS is_reserved,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.cost_per_hour_count) AS cost_per_hour_count,
-    sum(h.cost_per_hour_sum) AS cost_per_hour_sum,
-    min(h.cost_per_hour_min) AS cost_per_hour_min,
-    max(h.cost_per_hour_max) AS cost_per_hour_max,
-    sum(h.utilization_percent_count) AS utilization_percent_count,
-    sum(h.utilization_percent_sum) AS utilization_percent_sum,
-    min(h.utilization_percent_min) AS utilization_percent_min,
-    max(h.utilization_percent_max) AS utilization_percent_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.utilization_percent_sketch) AS utilization_percent_sketch
-FROM cost_metrics_hourly_summary AS h
-GROUP BY bucket, customer_id, cloud_provider, service_name, instance_type, region, is_spot, is_reserved;
-
 CREATE TABLE IF NOT EXISTS performance_metrics_ts
 (
     timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
@@ -366,10 +258,10 @@ CREATE TABLE IF NOT EXISTS performance_metrics_ts
     throughput_tokens_per_sec Nullable(Float64),
     gpu_utilization Nullable(Float64),
     kv_cache_utilization Nullable(Float64),
-    batch_size Nullable(UInt64),
-    prompt_tokens Nullable(UInt64),
-    completion_tokens Nullable(UInt64),
-    total_tokens Nullable(UInt64)
+    batch_size Nullable(UInt64) CODEC(T64, LZ4),
+    prompt_tokens Nullable(UInt64) CODEC(T64, LZ4),
+    completion_tokens Nullable(UInt64) CODEC(T64, LZ4),
+    total_tokens Nullable(UInt64) CODEC(T64, LZ4)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
@@ -426,7 +318,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (customer_id, service_id, service_type, model_name, bucket)
 TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS performance_metrics_daily
 (
@@ -477,105 +369,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYear(bucket)
 ORDER BY (customer_id, service_id, service_type, model_name, bucket)
 TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS performance_metrics_hourly_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    model_name LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    latency_ms_count SimpleAggregateFunction(sum, UInt64),
-    latency_ms_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    latency_ms_min SimpleAggregateFunction(min, Nullable(Float64)),
-    latency_ms_max SimpleAggregateFunction(max, Nullable(Float64)),
-    latency_ms_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    throughput_tokens_per_sec_count SimpleAggregateFunction(sum, UInt64),
-    throughput_tokens_per_sec_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    throughput_tokens_per_sec_min SimpleAggregateFunction(min, Nullable(Float64)),
-    throughput_tokens_per_sec_max SimpleAggregateFunction(max, Nullable(Float64)),
-    throughput_tokens_per_sec_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    gpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    gpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    kv_cache_utilization_count SimpleAggregateFunction(sum, UInt64),
-    kv_cache_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    kv_cache_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    kv_cache_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    batch_size_count SimpleAggregateFunction(sum, UInt64),
-    batch_size_sum SimpleAggregateFunction(sum, UInt64),
-    batch_size_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    batch_size_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    prompt_tokens_count SimpleAggregateFunction(sum, UInt64),
-    prompt_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    prompt_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    prompt_tokens_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    completion_tokens_count SimpleAggregateFunction(sum, UInt64),
-    completion_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    completion_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    completion_tokens_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    total_tokens_count SimpleAggregateFunction(sum, UInt64),
-    total_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    total_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    total_tokens_max SimpleAggregateFunction(max, Nullable(UInt64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, model_name, bucket)
-TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS performance_metrics_daily_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    model_name LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    latency_ms_count SimpleAggregateFunction(sum, UInt64),
-    latency_ms_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    latency_ms_min SimpleAggregateFunction(min, Nullable(Float64)),
-    latency_ms_max SimpleAggregateFunction(max, Nullable(Float64)),
-    latency_ms_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    throughput_tokens_per_sec_count SimpleAggregateFunction(sum, UInt64),
-    throughput_tokens_per_sec_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    throughput_tokens_per_sec_min SimpleAggregateFunction(min, Nullable(Float64)),
-    throughput_tokens_per_sec_max SimpleAggregateFunction(max, Nullable(Float64)),
-    throughput_tokens_per_sec_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    gpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    gpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    kv_cache_utilization_count SimpleAggregateFunction(sum, UInt64),
-    kv_cache_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    kv_cache_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    kv_cache_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    batch_size_count SimpleAggregateFunction(sum, UInt64),
-    batch_size_sum SimpleAggregateFunction(sum, UInt64),
-    batch_size_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    batch_size_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    prompt_tokens_count SimpleAggregateFunction(sum, UInt64),
-    prompt_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    prompt_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    prompt_tokens_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    completion_tokens_count SimpleAggregateFunction(sum, UInt64),
-    completion_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    completion_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    completion_tokens_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    total_tokens_count SimpleAggregateFunction(sum, UInt64),
-    total_tokens_sum SimpleAggregateFunction(sum, UInt64),
-    total_tokens_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    total_tokens_max SimpleAggregateFunction(max, Nullable(UInt64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYear(bucket)
-ORDER BY (customer_id, model_name, bucket)
-TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS performance_metrics_hourly_summary
 (
@@ -859,96 +653,6 @@ SELECT
 FROM performance_metrics_hourly_summary AS h
 GROUP BY bucket, customer_id, model_name;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS performance_metrics_to_hourly_summary TO performance_metrics_hourly_summary AS
-SELECT
-    h.bucket AS bucket,
-    h.customer_id AS customer_id,
-    h.model_name AS model_name,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.latency_ms_count) AS latency_ms_count,
-    sum(h.latency_ms_sum) AS latency_ms_sum,
-    min(h.latency_ms_min) AS latency_ms_min,
-    max(h.latency_ms_max) AS latency_ms_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.latency_ms_sketch) AS latency_ms_sketch,
-    sum(h.throughput_tokens_per_sec_count) AS throughput_tokens_per_sec_count,
-    sum(h.throughput_tokens_per_sec_sum) AS throughput_tokens_per_sec_sum,
-    min(h.throughput_tokens_per_sec_min) AS throughput_tokens_per_sec_min,
-    max(h.throughput_tokens_per_sec_max) AS throughput_tokens_per_sec_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.throughput_tokens_per_sec_sketch) AS throughput_tokens_per_sec_sketch,
-    sum(h.gpu_utilization_count) AS gpu_utilization_count,
-    sum(h.gpu_utilization_sum) AS gpu_utilization_sum,
-    min(h.gpu_utilization_min) AS gpu_utilization_min,
-    max(h.gpu_utilization_max) AS gpu_utilization_max,
-    sum(h.kv_cache_utilization_count) AS kv_cache_utilization_count,
-    sum(h.kv_cache_utilization_sum) AS kv_cache_utilization_sum,
-    min(h.kv_cache_utilization_min) AS kv_cache_utilization_min,
-    max(h.kv_cache_utilization_max) AS kv_cache_utilization_max,
-    sum(h.batch_size_count) AS batch_size_count,
-    sum(h.batch_size_sum) AS batch_size_sum,
-    min(h.batch_size_min) AS batch_size_min,
-    max(h.batch_size_max) AS batch_size_max,
-    sum(h.prompt_tokens_count) AS prompt_tokens_count,
-    sum(h.prompt_tokens_sum) AS prompt_tokens_sum,
-    min(h.prompt_tokens_min) AS prompt_tokens_min,
-    max(h.prompt_tokens_max) AS prompt_tokens_max,
-    sum(h.completion_tokens_count) AS completion_tokens_count,
-    sum(h.completion_tokens_sum) AS completion_tokens_sum,
-    min(h.completion_tokens_min) AS completion_tokens_min,
-    max(h.completion_tokens_max) AS completion_tokens_max,
-    sum(h.total_tokens_count) AS total_tokens_count,
-    sum(h.total_tokens_sum) AS total_tokens_sum,
-    min(h.total_tokens_min) AS total_tokens_min,
-    max(h.total_tokens_max) AS total_tokens_max
-FROM performance_metrics_hourly AS h
-GROUP BY bucket, customer_id, model_name;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS performance_metrics_to_daily_summary TO performance_metrics_daily_summary AS
-SELECT
-    toStartOfDay(h.bucket) AS bucket,
-    h.customer_id AS customer_id,
-    h.model_name AS model_name,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.latency_ms_count) AS latency_ms_count,
-    sum(h.latency_ms_sum) AS latency_ms_sum,
-    min(h.latency_ms_min) AS latency_ms_min,
-    max(h.latency_ms_max) AS latency_ms_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.latency_ms_sketch) AS latency_ms_sketch,
-    sum(h.throughput_tokens_per_sec_count) AS throughput_tokens_per_sec_count,
-    sum(h.throughput_tokens_per_sec_sum) AS throughput_tokens_per_sec_sum,
-    min(h.throughput_tokens_per_sec_min) AS throughput_tokens_per_sec_min,
-    max(h.throughput_tokens_per_sec_max) AS throughput_tokens_per_sec_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.throughput_tokens_per_sec_sketch) AS throughput_tokens_per_sec_sketch,
-    sum(h.gpu_utilization_count) AS gpu_utilization_count,
-    sum(h.gpu_utilization_sum) AS gpu_utilization_sum,
-    min(h.gpu_utilization_min) AS gpu_utilization_min,
-    max(h.gpu_utilization_max) AS gpu_utilization_max,
-    sum(h.kv_cache_utilization_count) AS kv_cache_utilization_count,
-    sum(h.kv_cache_utilization_sum) AS kv_cache_utilization_sum,
-    min(h.kv_cache_utilization_min) AS kv_cache_utilization_min,
-    max(h.kv_cache_utilization_max) AS kv_cache_utilization_max,
-    sum(h.batch_size_count) AS batch_size_count,
-    sum(h.batch_size_sum) AS batch_size_sum,
-    min(h.batch_size_min) AS batch_size_min,
-    max(h.batch_size_max) AS batch_size_max,
-    sum(h.prompt_tokens_count) AS prompt_tokens_count,
-    sum(h.prompt_tokens_sum) AS prompt_tokens_sum,
-    min(h.prompt_tokens_min) AS prompt_tokens_min,
-    max(h.prompt_tokens_max) AS prompt_tokens_max,
-    sum(h.completion_tokens_count) AS completion_tokens_count,
-    sum(h.completion_tokens_sum) AS completion_tokens_sum,
-    min(h.completion_tokens_min) AS completion_tokens_min,
-    max(h.completion_tokens_max) AS completion_tokens_max,
-    sum(h.total_tokens_count) AS total_tokens_count,
-    sum(h.total_tokens_sum) AS total_tokens_sum,
-    min(h.total_tokens_min) AS total_tokens_min,
-    max(h.total_tokens_max) AS total_tokens_max
-FROM performance_metrics_hourly_summary AS h
-GROUP BY bucket, customer_id, model_name;
-
 CREATE TABLE IF NOT EXISTS resource_metrics_ts
 (
     timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
@@ -1024,7 +728,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (customer_id, instance_id, instance_type, gpu_index, bucket)
 TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS resource_metrics_daily
 (
@@ -1078,111 +782,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYear(bucket)
 ORDER BY (customer_id, instance_id, instance_type, gpu_index, bucket)
 TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS resource_metrics_hourly_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    instance_type LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    gpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    gpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_utilization_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    gpu_memory_used_mb_count SimpleAggregateFunction(sum, UInt64),
-    gpu_memory_used_mb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_memory_used_mb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_memory_used_mb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_memory_total_mb_count SimpleAggregateFunction(sum, UInt64),
-    gpu_memory_total_mb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_memory_total_mb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_memory_total_mb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_temperature_count SimpleAggregateFunction(sum, UInt64),
-    gpu_temperature_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_temperature_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_temperature_max SimpleAggregateFunction(max, Nullable(Float64)),
-    cpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    cpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    cpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    cpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    memory_used_gb_count SimpleAggregateFunction(sum, UInt64),
-    memory_used_gb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    memory_used_gb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    memory_used_gb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    memory_total_gb_count SimpleAggregateFunction(sum, UInt64),
-    memory_total_gb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    memory_total_gb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    memory_total_gb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    network_rx_mbps_count SimpleAggregateFunction(sum, UInt64),
-    network_rx_mbps_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    network_rx_mbps_min SimpleAggregateFunction(min, Nullable(Float64)),
-    network_rx_mbps_max SimpleAggregateFunction(max, Nullable(Float64)),
-    network_tx_mbps_count SimpleAggregateFunction(sum, UInt64),
-    network_tx_mbps_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    network_tx_mbps_min SimpleAggregateFunction(min, Nullable(Float64)),
-    network_tx_mbps_max SimpleAggregateFunction(max, Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, instance_type, bucket)
-TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS resource_metrics_daily_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    instance_type LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    gpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    gpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_utilization_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    gpu_memory_used_mb_count SimpleAggregateFunction(sum, UInt64),
-    gpu_memory_used_mb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_memory_used_mb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_memory_used_mb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_memory_total_mb_count SimpleAggregateFunction(sum, UInt64),
-    gpu_memory_total_mb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_memory_total_mb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_memory_total_mb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    gpu_temperature_count SimpleAggregateFunction(sum, UInt64),
-    gpu_temperature_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    gpu_temperature_min SimpleAggregateFunction(min, Nullable(Float64)),
-    gpu_temperature_max SimpleAggregateFunction(max, Nullable(Float64)),
-    cpu_utilization_count SimpleAggregateFunction(sum, UInt64),
-    cpu_utilization_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    cpu_utilization_min SimpleAggregateFunction(min, Nullable(Float64)),
-    cpu_utilization_max SimpleAggregateFunction(max, Nullable(Float64)),
-    memory_used_gb_count SimpleAggregateFunction(sum, UInt64),
-    memory_used_gb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    memory_used_gb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    memory_used_gb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    memory_total_gb_count SimpleAggregateFunction(sum, UInt64),
-    memory_total_gb_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    memory_total_gb_min SimpleAggregateFunction(min, Nullable(Float64)),
-    memory_total_gb_max SimpleAggregateFunction(max, Nullable(Float64)),
-    network_rx_mbps_count SimpleAggregateFunction(sum, UInt64),
-    network_rx_mbps_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    network_rx_mbps_min SimpleAggregateFunction(min, Nullable(Float64)),
-    network_rx_mbps_max SimpleAggregateFunction(max, Nullable(Float64)),
-    network_tx_mbps_count SimpleAggregateFunction(sum, UInt64),
-    network_tx_mbps_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    network_tx_mbps_min SimpleAggregateFunction(min, Nullable(Float64)),
-    network_tx_mbps_max SimpleAggregateFunction(max, Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYear(bucket)
-ORDER BY (customer_id, instance_type, bucket)
-TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS resource_metrics_hourly_summary
 (
@@ -1484,102 +1084,6 @@ SELECT
 FROM resource_metrics_hourly_summary AS h
 GROUP BY bucket, customer_id, instance_type;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS resource_metrics_to_hourly_summary TO resource_metrics_hourly_summary AS
-SELECT
-    h.bucket AS bucket,
-    h.customer_id AS customer_id,
-    h.instance_type AS instance_type,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.gpu_utilization_count) AS gpu_utilization_count,
-    sum(h.gpu_utilization_sum) AS gpu_utilization_sum,
-    min(h.gpu_utilization_min) AS gpu_utilization_min,
-    max(h.gpu_utilization_max) AS gpu_utilization_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.gpu_utilization_sketch) AS gpu_utilization_sketch,
-    sum(h.gpu_memory_used_mb_count) AS gpu_memory_used_mb_count,
-    sum(h.gpu_memory_used_mb_sum) AS gpu_memory_used_mb_sum,
-    min(h.gpu_memory_used_mb_min) AS gpu_memory_used_mb_min,
-    max(h.gpu_memory_used_mb_max) AS gpu_memory_used_mb_max,
-    sum(h.gpu_memory_total_mb_count) AS gpu_memory_total_mb_count,
-    sum(h.gpu_memory_total_mb_sum) AS gpu_memory_total_mb_sum,
-    min(h.gpu_memory_total_mb_min) AS gpu_memory_total_mb_min,
-    max(h.gpu_memory_total_mb_max) AS gpu_memory_total_mb_max,
-    sum(h.gpu_temperature_count) AS gpu_temperature_count,
-    sum(h.gpu_temperature_sum) AS gpu_temperature_sum,
-    min(h.gpu_temperature_min) AS gpu_temperature_min,
-    max(h.gpu_temperature_max) AS gpu_temperature_max,
-    sum(h.cpu_utilization_count) AS cpu_utilization_count,
-    sum(h.cpu_utilization_sum) AS cpu_utilization_sum,
-    min(h.cpu_utilization_min) AS cpu_utilization_min,
-    max(h.cpu_utilization_max) AS cpu_utilization_max,
-    sum(h.memory_used_gb_count) AS memory_used_gb_count,
-    sum(h.memory_used_gb_sum) AS memory_used_gb_sum,
-    min(h.memory_used_gb_min) AS memory_used_gb_min,
-    max(h.memory_used_gb_max) AS memory_used_gb_max,
-    sum(h.memory_total_gb_count) AS memory_total_gb_count,
-    sum(h.memory_total_gb_sum) AS memory_total_gb_sum,
-    min(h.memory_total_gb_min) AS memory_total_gb_min,
-    max(h.memory_total_gb_max) AS memory_total_gb_max,
-    sum(h.network_rx_mbps_count) AS network_rx_mbps_count,
-    sum(h.network_rx_mbps_sum) AS network_rx_mbps_sum,
-    min(h.network_rx_mbps_min) AS network_rx_mbps_min,
-    max(h.network_rx_mbps_max) AS network_rx_mbps_max,
-    sum(h.network_tx_mbps_count) AS network_tx_mbps_count,
-    sum(h.network_tx_mbps_sum) AS network_tx_mbps_sum,
-    min(h.network_tx_mbps_min) AS network_tx_mbps_min,
-    max(h.network_tx_mbps_max) AS network_tx_mbps_max
-FROM resource_metrics_hourly AS h
-GROUP BY bucket, customer_id, instance_type;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS resource_metrics_to_daily_summary TO resource_metrics_daily_summary AS
-SELECT
-    toStartOfDay(h.bucket) AS bucket,
-    h.customer_id AS customer_id,
-    h.instance_type AS instance_type,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.gpu_utilization_count) AS gpu_utilization_count,
-    sum(h.gpu_utilization_sum) AS gpu_utilization_sum,
-    min(h.gpu_utilization_min) AS gpu_utilization_min,
-    max(h.gpu_utilization_max) AS gpu_utilization_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.gpu_utilization_sketch) AS gpu_utilization_sketch,
-    sum(h.gpu_memory_used_mb_count) AS gpu_memory_used_mb_count,
-    sum(h.gpu_memory_used_mb_sum) AS gpu_memory_used_mb_sum,
-    min(h.gpu_memory_used_mb_min) AS gpu_memory_used_mb_min,
-    max(h.gpu_memory_used_mb_max) AS gpu_memory_used_mb_max,
-    sum(h.gpu_memory_total_mb_count) AS gpu_memory_total_mb_count,
-    sum(h.gpu_memory_total_mb_sum) AS gpu_memory_total_mb_sum,
-    min(h.gpu_memory_total_mb_min) AS gpu_memory_total_mb_min,
-    max(h.gpu_memory_total_mb_max) AS gpu_memory_total_mb_max,
-    sum(h.gpu_temperature_count) AS gpu_temperature_count,
-    sum(h.gpu_temperature_sum) AS gpu_temperature_sum,
-    min(h.gpu_temperature_min) AS gpu_temperature_min,
-    max(h.gpu_temperature_max) AS gpu_temperature_max,
-    sum(h.cpu_utilization_count) AS cpu_utilization_count,
-    sum(h.cpu_utilization_sum) AS cpu_utilization_sum,
-    min(h.cpu_utilization_min) AS cpu_utilization_min,
-    max(h.cpu_utilization_max) AS cpu_utilization_max,
-    sum(h.memory_used_gb_count) AS memory_used_gb_count,
-    sum(h.memory_used_gb_sum) AS memory_used_gb_sum,
-    min(h.memory_used_gb_min) AS memory_used_gb_min,
-    max(h.memory_used_gb_max) AS memory_used_gb_max,
-    sum(h.memory_total_gb_count) AS memory_total_gb_count,
-    sum(h.memory_total_gb_sum) AS memory_total_gb_sum,
-    min(h.memory_total_gb_min) AS memory_total_gb_min,
-    max(h.memory_total_gb_max) AS memory_total_gb_max,
-    sum(h.network_rx_mbps_count) AS network_rx_mbps_count,
-    sum(h.network_rx_mbps_sum) AS network_rx_mbps_sum,
-    min(h.network_rx_mbps_min) AS network_rx_mbps_min,
-    max(h.network_rx_mbps_max) AS network_rx_mbps_max,
-    sum(h.network_tx_mbps_count) AS network_tx_mbps_count,
-    sum(h.network_tx_mbps_sum) AS network_tx_mbps_sum,
-    min(h.network_tx_mbps_min) AS network_tx_mbps_min,
-    max(h.network_tx_mbps_max) AS network_tx_mbps_max
-FROM resource_metrics_hourly_summary AS h
-GROUP BY bucket, customer_id, instance_type;
-
 CREATE TABLE IF NOT EXISTS quality_metrics_ts
 (
     timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
@@ -1591,7 +1095,7 @@ CREATE TABLE IF NOT EXISTS quality_metrics_ts
     relevance Nullable(Float64),
     coherence Nullable(Float64),
     factuality Nullable(Float64),
-    hallucination_detected Nullable(UInt64),
+    hallucination_detected Nullable(UInt64) CODEC(T64, LZ4),
     toxicity Nullable(Float64),
     overall_quality_score Nullable(Float64),
     latency_ms Nullable(Float64)
@@ -1646,7 +1150,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (customer_id, service_id, model_name, bucket)
 TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS quality_metrics_daily
 (
@@ -1692,97 +1196,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYear(bucket)
 ORDER BY (customer_id, service_id, model_name, bucket)
 TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS quality_metrics_hourly_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    model_name LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    relevance_count SimpleAggregateFunction(sum, UInt64),
-    relevance_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    relevance_min SimpleAggregateFunction(min, Nullable(Float64)),
-    relevance_max SimpleAggregateFunction(max, Nullable(Float64)),
-    coherence_count SimpleAggregateFunction(sum, UInt64),
-    coherence_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    coherence_min SimpleAggregateFunction(min, Nullable(Float64)),
-    coherence_max SimpleAggregateFunction(max, Nullable(Float64)),
-    factuality_count SimpleAggregateFunction(sum, UInt64),
-    factuality_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    factuality_min SimpleAggregateFunction(min, Nullable(Float64)),
-    factuality_max SimpleAggregateFunction(max, Nullable(Float64)),
-    hallucination_detected_count SimpleAggregateFunction(sum, UInt64),
-    hallucination_detected_sum SimpleAggregateFunction(sum, UInt64),
-    hallucination_detected_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    hallucination_detected_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    toxicity_count SimpleAggregateFunction(sum, UInt64),
-    toxicity_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    toxicity_min SimpleAggregateFunction(min, Nullable(Float64)),
-    toxicity_max SimpleAggregateFunction(max, Nullable(Float64)),
-    overall_quality_score_count SimpleAggregateFunction(sum, UInt64),
-    overall_quality_score_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    overall_quality_score_min SimpleAggregateFunction(min, Nullable(Float64)),
-    overall_quality_score_max SimpleAggregateFunction(max, Nullable(Float64)),
-    overall_quality_score_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    latency_ms_count SimpleAggregateFunction(sum, UInt64),
-    latency_ms_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    latency_ms_min SimpleAggregateFunction(min, Nullable(Float64)),
-    latency_ms_max SimpleAggregateFunction(max, Nullable(Float64)),
-    latency_ms_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, model_name, bucket)
-TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS quality_metrics_daily_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    model_name LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    relevance_count SimpleAggregateFunction(sum, UInt64),
-    relevance_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    relevance_min SimpleAggregateFunction(min, Nullable(Float64)),
-    relevance_max SimpleAggregateFunction(max, Nullable(Float64)),
-    coherence_count SimpleAggregateFunction(sum, UInt64),
-    coherence_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    coherence_min SimpleAggregateFunction(min, Nullable(Float64)),
-    coherence_max SimpleAggregateFunction(max, Nullable(Float64)),
-    factuality_count SimpleAggregateFunction(sum, UInt64),
-    factuality_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    factuality_min SimpleAggregateFunction(min, Nullable(Float64)),
-    factuality_max SimpleAggregateFunction(max, Nullable(Float64)),
-    hallucination_detected_count SimpleAggregateFunction(sum, UInt64),
-    hallucination_detected_sum SimpleAggregateFunction(sum, UInt64),
-    hallucination_detected_min SimpleAggregateFunction(min, Nullable(UInt64)),
-    hallucination_detected_max SimpleAggregateFunction(max, Nullable(UInt64)),
-    toxicity_count SimpleAggregateFunction(sum, UInt64),
-    toxicity_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    toxicity_min SimpleAggregateFunction(min, Nullable(Float64)),
-    toxicity_max SimpleAggregateFunction(max, Nullable(Float64)),
-    overall_quality_score_count SimpleAggregateFunction(sum, UInt64),
-    overall_quality_score_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    overall_quality_score_min SimpleAggregateFunction(min, Nullable(Float64)),
-    overall_quality_score_max SimpleAggregateFunction(max, Nullable(Float64)),
-    overall_quality_score_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64)),
-    latency_ms_count SimpleAggregateFunction(sum, UInt64),
-    latency_ms_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    latency_ms_min SimpleAggregateFunction(min, Nullable(Float64)),
-    latency_ms_max SimpleAggregateFunction(max, Nullable(Float64)),
-    latency_ms_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYear(bucket)
-ORDER BY (customer_id, model_name, bucket)
-TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS quality_metrics_hourly_summary
 (
@@ -2040,88 +1454,6 @@ SELECT
 FROM quality_metrics_hourly_summary AS h
 GROUP BY bucket, customer_id, model_name;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS quality_metrics_to_hourly_summary TO quality_metrics_hourly_summary AS
-SELECT
-    h.bucket AS bucket,
-    h.customer_id AS customer_id,
-    h.model_name AS model_name,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.relevance_count) AS relevance_count,
-    sum(h.relevance_sum) AS relevance_sum,
-    min(h.relevance_min) AS relevance_min,
-    max(h.relevance_max) AS relevance_max,
-    sum(h.coherence_count) AS coherence_count,
-    sum(h.coherence_sum) AS coherence_sum,
-    min(h.coherence_min) AS coherence_min,
-    max(h.coherence_max) AS coherence_max,
-    sum(h.factuality_count) AS factuality_count,
-    sum(h.factuality_sum) AS factuality_sum,
-    min(h.factuality_min) AS factuality_min,
-    max(h.factuality_max) AS factuality_max,
-    sum(h.hallucination_detected_count) AS hallucination_detected_count,
-    sum(h.hallucination_detected_sum) AS hallucination_detected_sum,
-    min(h.hallucination_detected_min) AS hallucination_detected_min,
-    max(h.hallucination_detected_max) AS hallucination_detected_max,
-    sum(h.toxicity_count) AS toxicity_count,
-    sum(h.toxicity_sum) AS toxicity_sum,
-    min(h.toxicity_min) AS toxicity_min,
-    max(h.toxicity_max) AS toxicity_max,
-    sum(h.overall_quality_score_count) AS overall_quality_score_count,
-    sum(h.overall_quality_score_sum) AS overall_quality_score_sum,
-    min(h.overall_quality_score_min) AS overall_quality_score_min,
-    max(h.overall_quality_score_max) AS overall_quality_score_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.overall_quality_score_sketch) AS overall_quality_score_sketch,
-    sum(h.latency_ms_count) AS latency_ms_count,
-    sum(h.latency_ms_sum) AS latency_ms_sum,
-    min(h.latency_ms_min) AS latency_ms_min,
-    max(h.latency_ms_max) AS latency_ms_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.latency_ms_sketch) AS latency_ms_sketch
-FROM quality_metrics_hourly AS h
-GROUP BY bucket, customer_id, model_name;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS quality_metrics_to_daily_summary TO quality_metrics_daily_summary AS
-SELECT
-    toStartOfDay(h.bucket) AS bucket,
-    h.customer_id AS customer_id,
-    h.model_name AS model_name,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.relevance_count) AS relevance_count,
-    sum(h.relevance_sum) AS relevance_sum,
-    min(h.relevance_min) AS relevance_min,
-    max(h.relevance_max) AS relevance_max,
-    sum(h.coherence_count) AS coherence_count,
-    sum(h.coherence_sum) AS coherence_sum,
-    min(h.coherence_min) AS coherence_min,
-    max(h.coherence_max) AS coherence_max,
-    sum(h.factuality_count) AS factuality_count,
-    sum(h.factuality_sum) AS factuality_sum,
-    min(h.factuality_min) AS factuality_min,
-    max(h.factuality_max) AS factuality_max,
-    sum(h.hallucination_detected_count) AS hallucination_detected_count,
-    sum(h.hallucination_detected_sum) AS hallucination_detected_sum,
-    min(h.hallucination_detected_min) AS hallucination_detected_min,
-    max(h.hallucination_detected_max) AS hallucination_detected_max,
-    sum(h.toxicity_count) AS toxicity_count,
-    sum(h.toxicity_sum) AS toxicity_sum,
-    min(h.toxicity_min) AS toxicity_min,
-    max(h.toxicity_max) AS toxicity_max,
-    sum(h.overall_quality_score_count) AS overall_quality_score_count,
-    sum(h.overall_quality_score_sum) AS overall_quality_score_sum,
-    min(h.overall_quality_score_min) AS overall_quality_score_min,
-    max(h.overall_quality_score_max) AS overall_quality_score_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.overall_quality_score_sketch) AS overall_quality_score_sketch,
-    sum(h.latency_ms_count) AS latency_ms_count,
-    sum(h.latency_ms_sum) AS latency_ms_sum,
-    min(h.latency_ms_min) AS latency_ms_min,
-    max(h.latency_ms_max) AS latency_ms_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.latency_ms_sketch) AS latency_ms_sketch
-FROM quality_metrics_hourly_summary AS h
-GROUP BY bucket, customer_id, model_name;
-
 CREATE TABLE IF NOT EXISTS metric_samples_ts
 (
     timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
@@ -2163,7 +1495,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (customer_id, metric, kind, deployment_id, instance_id, target, labels, bucket)
 TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS metric_samples_daily
 (
@@ -2188,51 +1520,7 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYear(bucket)
 ORDER BY (customer_id, metric, kind, deployment_id, instance_id, target, labels, bucket)
 TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS metric_samples_hourly_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    metric LowCardinality(String),
-    kind LowCardinality(String),
-    deployment_id LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    value_count SimpleAggregateFunction(sum, UInt64),
-    value_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    value_min SimpleAggregateFunction(min, Nullable(Float64)),
-    value_max SimpleAggregateFunction(max, Nullable(Float64)),
-    value_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, metric, kind, deployment_id, bucket)
-TTL bucket + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
-
-CREATE TABLE IF NOT EXISTS metric_samples_daily_summary
-(
-    bucket DateTime('UTC') CODEC(DoubleDelta, LZ4),
-    customer_id UUID,
-    metric LowCardinality(String),
-    kind LowCardinality(String),
-    deployment_id LowCardinality(String),
-    num_rows SimpleAggregateFunction(sum, UInt64),
-    first_at SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
-    last_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    value_count SimpleAggregateFunction(sum, UInt64),
-    value_sum SimpleAggregateFunction(sum, Decimal(38, 9)),
-    value_min SimpleAggregateFunction(min, Nullable(Float64)),
-    value_max SimpleAggregateFunction(max, Nullable(Float64)),
-    value_sketch AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99, 0.999), Nullable(Float64))
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYear(bucket)
-ORDER BY (customer_id, metric, kind, deployment_id, bucket)
-TTL bucket + INTERVAL 1830 DAY
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 64, index_granularity = 256;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS metric_samples_hourly_summary
 (
@@ -2319,42 +1607,6 @@ SELECT
     quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.value_sketch) AS value_sketch
 FROM metric_samples_hourly AS h
 GROUP BY bucket, customer_id, metric, kind, deployment_id, instance_id, target, labels;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS metric_samples_to_hourly_summary TO metric_samples_hourly_summary AS
-SELECT
-    h.bucket AS bucket,
-    h.customer_id AS customer_id,
-    h.metric AS metric,
-    h.kind AS kind,
-    h.deployment_id AS deployment_id,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.value_count) AS value_count,
-    sum(h.value_sum) AS value_sum,
-    min(h.value_min) AS value_min,
-    max(h.value_max) AS value_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.value_sketch) AS value_sketch
-FROM metric_samples_hourly AS h
-GROUP BY bucket, customer_id, metric, kind, deployment_id;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS metric_samples_to_daily_summary TO metric_samples_daily_summary AS
-SELECT
-    toStartOfDay(h.bucket) AS bucket,
-    h.customer_id AS customer_id,
-    h.metric AS metric,
-    h.kind AS kind,
-    h.deployment_id AS deployment_id,
-    sum(h.num_rows) AS num_rows,
-    min(h.first_at) AS first_at,
-    max(h.last_at) AS last_at,
-    sum(h.value_count) AS value_count,
-    sum(h.value_sum) AS value_sum,
-    min(h.value_min) AS value_min,
-    max(h.value_max) AS value_max,
-    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99, 0.999)(h.value_sketch) AS value_sketch
-FROM metric_samples_hourly_summary AS h
-GROUP BY bucket, customer_id, metric, kind, deployment_id;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS metric_samples_to_hourly_summary TO metric_samples_hourly_summary AS
 SELECT
