@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from optiinfra.domain.errors import InputError
@@ -126,9 +127,11 @@ class RangeQuery:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
-    """One bucket of one group: `at` is its start; `value` is None where nothing was measured."""
+class MetricPoint(NamedTuple):
+    """One bucket of one group: `at` is its start; `value` is None where nothing was measured.
+
+    A named tuple, since an answer has up to tens of thousands of them.
+    """
 
     at: datetime
     group: tuple[str | int, ...]

@@ -196,4 +196,5 @@ def _make_points(columns: Sequence[Sequence[Any]]) -> list[MetricPoint]:
     shared: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # few groups: less for the collector
     keys = (shared.setdefault(key, key) for key in zip(*groups, strict=True))
     at_each = map(instants.__getitem__, at)
-    return list(map(MetricPoint, at_each, keys if groups else repeat(()), values, counts))
+    rows = zip(at_each, keys if groups else repeat((), len(values)), values, counts, strict=True)
+    return list(map(MetricPoint._make, rows))

@@ -118,6 +118,12 @@ class EmbeddedPoints:
         query = self._edge.Query.Nearest(sparse, using=SPARSE)
         return self._find(collection, query, conditions, limit=limit)
 
+    def fetch(self, collection: Collection, ids: Sequence[UUID]) -> list[Found]:
+        """See PointStore."""
+        with _translated():
+            records = self._shards[collection].retrieve(list(ids), True, False)
+        return [Found(_read_id(record.id), record.payload or {}) for record in records]
+
     def walk(self, collection: Collection, conditions: Conditions) -> Iterator[Found]:
         """See PointStore."""
         offset: Any = None
@@ -131,7 +137,7 @@ class EmbeddedPoints:
             with _translated():
                 records, offset = self._shards[collection].scroll(request)
             for record in records:
-                yield Found(UUID(str(record.id)), record.payload or {})
+                yield Found(_read_id(record.id), record.payload or {})
             if offset is None:
                 return
 
@@ -173,12 +179,12 @@ class EmbeddedPoints:
             limit=limit,
             query=query,
             filter=self._make_filter(conditions),
-            with_payload=True,
+            with_payload=self._edge.PayloadSelector.Include(list(NUMBERS)),
             params=self._edge.SearchParams(exact=True),
         )
         with _translated():
             found = self._shards[collection].query(request)
-        return [Found(UUID(str(point.id)), point.payload or {}) for point in found]
+        return [Found(_read_id(point.id), point.payload or {}) for point in found]
 
     def _make_config(self) -> EdgeConfig:
         edge = self._edge
@@ -210,6 +216,10 @@ class EmbeddedPoints:
             must.append(edge.FieldCondition("superseded_us", range=edge.RangeFloat(gt=at)))
         made: Filter = edge.Filter(must=must)
         return made
+
+
+def _read_id(given: object) -> UUID:
+    return given if isinstance(given, UUID) else UUID(str(given))
 
 
 @contextmanager

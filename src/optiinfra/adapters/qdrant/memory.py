@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID, uuid5
 
 from optiinfra.adapters.qdrant.points import NEVER_US, Conditions, Found, Point, PointStore
@@ -20,6 +21,7 @@ _POINTS: Final = UUID("5d0f1a52-6f0e-4c1e-9a57-0d1c7a6b7a11")  # the namespace o
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 MIN_CANDIDATES: Final = 40
+_ASKED_MORE: Final = 4  # times as many: enough for an instant after a third of all is known
 
 
 class QdrantMemory:
@@ -46,31 +48,19 @@ class QdrantMemory:
         """See OutcomeMemory."""
         equal = {"customer_id": str(question.customer_id), **question.only}
         as_of_us = _to_us(question.as_of)
-        found: dict[UUID, Found] = {}
         num = max(MIN_CANDIDATES, 3 * question.limit)
+        points, chosen = self._points, set[UUID]()
+
+        def choose(find: _Find) -> None:
+            chosen.update(_find_as_of(find, equal, as_of_us=as_of_us, num=num))
+
         if question.situation.list_known():
             vector = to_vector(question.situation)
-            near = self._points.find_near
-            found |= _find_as_of(
-                lambda conditions, limit: near(
-                    question.collection, vector, conditions, limit=limit
-                ),
-                equal,
-                as_of_us=as_of_us,
-                num=num,
-            )
+            choose(partial(points.find_near, question.collection, vector))
         words, _ = to_sparse(question.text)
         if words:
-            alike = self._points.find_words
-            found |= _find_as_of(
-                lambda conditions, limit: alike(
-                    question.collection, words, conditions, limit=limit
-                ),
-                equal,
-                as_of_us=as_of_us,
-                num=num,
-            )
-        candidates = _keep_latest(found.values())
+            choose(partial(points.find_words, question.collection, words))
+        candidates = _keep_latest(points.fetch(question.collection, sorted(chosen)))
         for candidate in candidates:
             if candidate.payload["customer_id"] != str(question.customer_id):
                 raise StoreError(
@@ -131,25 +121,23 @@ class QdrantMemory:
             self._points.supersede(collection, ends)
 
 
-def _find_as_of(
-    find: Callable[[Conditions, int], list[Found]],
-    equal: Mapping[str, str],
-    *,
-    as_of_us: int,
-    num: int,
-) -> dict[UUID, Found]:
-    """The first `num` points that were open at the instant, by id.
+class _Find(Protocol):
+    def __call__(self, conditions: Conditions, *, limit: int) -> list[Found]: ...
 
-    Nearly always the instant is now and nearly all points are open, and a range costs more than the
-    search itself: so it is asked without one first. What is open among the best of all are the best
-    of those that are open.
+
+def _find_as_of(find: _Find, equal: Mapping[str, str], *, as_of_us: int, num: int) -> list[UUID]:
+    """The first `num` points that were open at the instant.
+
+    A range costs more than the search itself, so more are asked for without one first: what is open
+    among the best of all are the best of those that are open. Only where too few of them are is the
+    range asked for: the instant lies far back, or memories have many versions.
     """
-    num_asked = num + num // 4
-    best = find(Conditions(equal), num_asked)
+    num_asked = _ASKED_MORE * num
+    best = find(Conditions(equal), limit=num_asked)
     is_open = [f for f in best if f.payload["known_us"] <= as_of_us < f.payload["superseded_us"]]
     if len(is_open) < num and len(best) == num_asked:
-        is_open = find(Conditions(equal, as_of_us=as_of_us), num)
-    return {found.id: found for found in is_open[:num]}
+        is_open = find(Conditions(equal, as_of_us=as_of_us), limit=num)
+    return [found.id for found in is_open[:num]]
 
 
 def _keep_latest(found: Iterable[Found]) -> list[Found]:

@@ -64,7 +64,7 @@ class PointStore(Protocol):
         *,
         limit: int,
     ) -> list[Found]:
-        """Exactly those with the largest dot product, largest first."""
+        """Exactly those with the largest dot product, largest first; of payloads, NUMBERS alone."""
 
     def find_words(
         self,
@@ -74,7 +74,10 @@ class PointStore(Protocol):
         *,
         limit: int,
     ) -> list[Found]:
-        """Those that share the most words, most first; none that shares none."""
+        """Those that share the most words, most first; none that shares none; NUMBERS alone."""
+
+    def fetch(self, collection: Collection, ids: Sequence[UUID]) -> list[Found]:
+        """Points whole, in no order; without those that are not there."""
 
     def walk(self, collection: Collection, conditions: Conditions) -> Iterator[Found]:
         """All of them, in no order."""

@@ -109,6 +109,14 @@ class ServerPoints:
         sparse = self._models.SparseVector(indices=list(words), values=[1.0] * len(words))
         return self._find(collection, sparse, SPARSE, conditions, limit=limit)
 
+    def fetch(self, collection: Collection, ids: Sequence[UUID]) -> list[Found]:
+        """See PointStore."""
+        with _translated():
+            records = self._client.retrieve(
+                collection.value, ids=[str(id_) for id_ in ids], with_payload=True
+            )
+        return [Found(UUID(str(record.id)), record.payload or {}) for record in records]
+
     def walk(self, collection: Collection, conditions: Conditions) -> Iterator[Found]:
         """See PointStore."""
         offset: Any = None
@@ -167,7 +175,7 @@ class ServerPoints:
                 query_filter=self._make_filter(conditions),
                 search_params=self._models.SearchParams(exact=True),
                 limit=limit,
-                with_payload=True,
+                with_payload=list(NUMBERS),
             )
         return [Found(UUID(str(point.id)), point.payload or {}) for point in found.points]
 
