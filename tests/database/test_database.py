@@ -161,6 +161,16 @@ def database_url(database: Database) -> str:
     return database._engine.url.render_as_string(hide_password=False)
 
 
+def test_a_connection_that_comes_back_late_is_closed(fresh_url: str) -> None:
+    database = Database(fresh_url)
+    with database.reading() as session:
+        driver = session.connection().connection.driver_connection
+        assert driver is not None
+        database.close()
+        assert not driver.closed
+    assert driver.closed
+
+
 def test_threads_share_a_database(database: Database) -> None:
     start = threading.Barrier(8)
     failures: list[BaseException] = []

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Engine, create_engine, event, func, select, text, true
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from optiinfra.database.address import get_connect_arguments, get_name, parse_url
 from optiinfra.database.checked_rows import check_flush
@@ -101,6 +101,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
+        self._is_closed = False
+        event.listen(self._engine, "checkin", self._close_late)
         self.name = get_name(self._engine.url)
         event.listen(self._engine, "handle_error", partial(_refuse_value, name=self.name))
         self._writing = sessionmaker(self._engine, class_=WritingSession, expire_on_commit=False)
@@ -134,8 +136,14 @@ class Database:
             yield session
 
     def close(self) -> None:
-        """Give back all connections."""
+        """Give back all connections; one that a thread still holds is closed when it comes back."""
+        self._is_closed = True
         self._engine.dispose()
+
+    def _close_late(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        """A pool that was disposed of would keep it open for as long as the process lives."""
+        if self._is_closed:
+            record.close()
 
     def __enter__(self) -> Self:
         return self
