@@ -14,6 +14,7 @@ from tests.fixtures_database import run_admin
 
 from optiinfra.database.engine import Database, Role
 from optiinfra.database.event_bus import PostgresEventBus, _claim
+from optiinfra.database.event_statements import NUMBERING, TAKE_TURN
 from optiinfra.database.listening import Listener
 from optiinfra.database.repositories import EventOutbox, Events
 from optiinfra.database.transfer import purge_customer
@@ -50,6 +51,37 @@ def test_a_transaction_that_commits_late_is_not_skipped(bus: EventBus, database:
         assert get_names(bus.read()) == ["late_but_early"]
     assert get_names(bus.claim("g", "c")) == ["early_but_late"]
     assert get_names(bus.read(after=position)) == ["early_but_late"]
+
+
+def test_who_publishes_comes_behind_what_it_left_in_the_outbox(
+    bus: EventBus, database: Database
+) -> None:
+    bus.create_group("g")
+    with database.transaction() as session:
+        EventOutbox(session).append([make_envelope("first"), make_envelope("second")])
+    bus.publish([make_envelope("third")])
+    with database.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM event_outbox")) == 0
+    assert get_names(bus.claim("g", "c")) == ["first", "second", "third"]
+
+
+def test_who_publishes_waits_for_nobody_who_numbers(bus: EventBus, database: Database) -> None:
+    bus.create_group("g")
+    with database.transaction() as session:
+        session.execute(TAKE_TURN, {"turn": NUMBERING})
+        bus.publish([make_envelope("meanwhile")])
+    bus.publish([make_envelope("after")])
+    assert get_names(bus.claim("g", "c")) == ["meanwhile", "after"]
+
+
+def test_claims_go_with_their_group(bus: EventBus, database: Database) -> None:
+    bus.create_group("g")
+    bus.publish([make_envelope("one")])
+    assert len(bus.claim("g", "c")) == 1
+    assert bus.remove_group("g")
+    assert not bus.remove_group("g")
+    with database.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM event_claims")) == 0
 
 
 def test_numbers_come_into_sight_in_their_order(bus: EventBus, database: Database) -> None:

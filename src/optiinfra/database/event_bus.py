@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from optiinfra.database import event_statements as statements
 from optiinfra.database.engine import Database, Role
 from optiinfra.database.listening import Listener
-from optiinfra.database.repositories.event_outbox import CHANNEL, EventOutbox
+from optiinfra.database.repositories.event_outbox import CHANNEL, EventOutbox, notify, pack
 from optiinfra.domain.errors import NotFoundError
 from optiinfra.kit.time import require_utc
 from optiinfra.ports.event_bus import (
@@ -50,7 +50,8 @@ class PostgresEventBus:
         check_batch(len(envelopes), what="events")
         if envelopes:
             with self._database.transaction(role=self._role) as session:
-                EventOutbox(session).append(envelopes)
+                if self._role is Role.APP or not _append_at_once(session, envelopes):
+                    EventOutbox(session).append(envelopes)
 
     def create_group(self, name: str, *, after: str = END) -> bool:
         """See EventBus."""
@@ -63,7 +64,11 @@ class PostgresEventBus:
     def remove_group(self, name: str) -> bool:
         """See EventBus."""
         with self._database.transaction(role=self._role) as session:
-            return _execute(session, statements.REMOVE_GROUP, {"name": name}) == 1
+            row = session.execute(statements.LOCK_GROUP, {"name": name}).one_or_none()
+            if row is None:
+                return False
+            session.execute(statements.REMOVE_CLAIMS, {"group": row.id})
+            return _execute(session, statements.REMOVE_GROUP, {"group": row.id}) == 1
 
     def claim(
         self,
@@ -158,14 +163,17 @@ def _claim(
     session: Session, group: str, consumer: str, limit: int, redeliver_after_s: float
 ) -> list[Delivery]:
     id_, position = _get_group(session, group, is_locked=True)
-    found = _claim_overdue(session, id_, consumer, limit, redeliver_after_s)
-    if found:
-        return found
-    _number(session)
-    values = {"group": id_, "after": position, "consumer": consumer, "limit": limit}
-    rows = _read_events(session, statements.CLAIM_NEXT, values)
-    if rows:
-        session.execute(statements.MOVE_GROUP, {"group": id_, "position": rows[-1][0]})
+    values: dict[str, Any] = {"group": id_, "position": position}
+    look = session.execute(statements.LOOK, {**values, "redeliver_after_s": redeliver_after_s})
+    is_anything_new, is_anything_overdue, is_any_claimed = look.one()
+    if is_anything_overdue:
+        found = _claim_overdue(session, id_, consumer, limit, redeliver_after_s)
+        if found:
+            return found
+    if is_anything_new:
+        _take_turn_and_move(session)
+    statement = statements.CLAIM_NEXT_AGAIN if is_any_claimed else statements.CLAIM_NEXT
+    rows = _read_events(session, statement, {**values, "consumer": consumer, "limit": limit})
     return [_make_delivery(row) for row in rows]
 
 
@@ -199,8 +207,30 @@ def _number(session: Session) -> bool:
     """Move what has committed from the outbox to the log, for all groups; whether there was any."""
     if not session.execute(statements.IS_ANYTHING_NEW).scalar_one():
         return False
+    _take_turn_and_move(session)
+    return True
+
+
+def _take_turn_and_move(session: Session) -> None:
     session.execute(statements.TAKE_TURN, {"turn": statements.NUMBERING})
+    _move(session)
+
+
+def _move(session: Session) -> None:
     session.execute(statements.MOVE, {"limit": statements.MAX_MOVED})
+
+
+def _append_at_once(session: Session, envelopes: Sequence[Envelope]) -> bool:
+    """Write to the log itself, unless others have the turn or too much waits in the outbox."""
+    turn = session.execute(statements.TRY_TURN, {"turn": statements.NUMBERING}).one()
+    if not turn.is_mine:
+        return False
+    if turn.is_anything_new:  # of this publisher, maybe, and earlier
+        _move(session)
+        if session.execute(statements.IS_ANYTHING_NEW).scalar_one():
+            return False
+    session.execute(statements.APPEND, {"batch": pack(envelopes)})
+    notify(session)
     return True
 
 

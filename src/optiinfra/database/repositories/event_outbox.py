@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session
 from optiinfra.ports.event_bus import Envelope, check_batch
 
 CHANNEL: Final = "optiinfra_events"  # notified when something was published; wakes, says nothing
-_APPEND: Final = text("""
-    INSERT INTO event_outbox (event_id, customer_id, event_type, data, occurred_at)
+ROWS: Final = """
     SELECT event_id, customer_id, event_type, data, occurred_at
     FROM ROWS FROM (json_to_recordset(CAST(:batch AS json)) AS (
         event_id uuid, customer_id uuid, event_type text, data jsonb, occurred_at timestamptz
     )) WITH ORDINALITY AS n (event_id, customer_id, event_type, data, occurred_at, number)
-    ORDER BY number""")
+    ORDER BY number"""
+_APPEND: Final = text(
+    f"INSERT INTO event_outbox (event_id, customer_id, event_type, data, occurred_at) {ROWS}"
+)
 _NOTIFY: Final = text("SELECT pg_notify(:channel, '')")
 
 
@@ -32,10 +34,18 @@ class EventOutbox:
         check_batch(len(envelopes), what="events")
         if not envelopes:
             return
-        # One text for the batch: arrays cost the driver three times as much.
-        batch = ",".join(_to_json(envelope) for envelope in envelopes)
-        self._session.execute(_APPEND, {"batch": f"[{batch}]"})
-        self._session.execute(_NOTIFY, {"channel": CHANNEL})
+        self._session.execute(_APPEND, {"batch": pack(envelopes)})
+        notify(self._session)
+
+
+def pack(envelopes: Sequence[Envelope]) -> str:
+    """The parameter of ROWS. One text for the batch: arrays cost the driver three times as much."""
+    return f"[{','.join(_to_json(envelope) for envelope in envelopes)}]"
+
+
+def notify(session: Session) -> None:
+    """Wake who waits, once the transaction commits."""
+    session.execute(_NOTIFY, {"channel": CHANNEL})
 
 
 def _to_json(envelope: Envelope) -> str:
