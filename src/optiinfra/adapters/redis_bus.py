@@ -52,13 +52,10 @@ class RedisEventBus:
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """See EventBus; an id is known again for a minute at least."""
         check_batch(len(envelopes), what="events")
-        values: list[str | int] = [scripts.SEEN_S]
-        for envelope in envelopes:
-            customer = "" if envelope.customer_id is None else str(envelope.customer_id)
-            name, at = envelope.event.get_name(), envelope.occurred_at.isoformat()
-            values += [str(envelope.id), customer, name, envelope.encode(), at]
         if envelopes:
-            self._run("PUBLISH", values)
+            # One text for the batch: the client takes longer for arguments than for all else.
+            batch = json.dumps([_make_entry(envelope) for envelope in envelopes])
+            self._run("PUBLISH", [scripts.SEEN_S, batch])
 
     def create_group(self, name: str, *, after: str = END) -> bool:
         """See EventBus."""
@@ -95,7 +92,7 @@ class RedisEventBus:
             found = json.loads(text)
             left = end - time.monotonic()
             if found or left <= 0:
-                return [_make_delivery(entry) for entry in found]
+                return _make_deliveries(found)
             with translated(self._name):
                 block_ms = max(1, round(min(left, BLOCK_S) * 1000))
                 self._client.xread({scripts.STREAM: last}, count=1, block=block_ms)
@@ -113,7 +110,7 @@ class RedisEventBus:
         if after == END:
             return []
         first = "-" if after == START else f"({_check_position(after)}"
-        return [_make_delivery(entry) for entry in json.loads(self._run("READ", [first, limit]))]
+        return _make_deliveries(json.loads(self._run("READ", [first, limit])))
 
     def rewind(self, group: str, *, after: str) -> None:
         """See EventBus."""
@@ -128,7 +125,7 @@ class RedisEventBus:
         with translated(self._name):
             found: Any = self._client.hgetall(_get_dead_key(group))
         ordered = sorted(found, key=_get_order)[:limit]
-        return [_make_delivery([id_, *json.loads(found[id_])]) for id_ in ordered]
+        return _make_deliveries([[id_, *json.loads(found[id_])] for id_ in ordered])
 
     def drop_dead(self, group: str, positions: Sequence[str]) -> int:
         """See EventBus."""
@@ -195,14 +192,27 @@ def _make_missing(group: str) -> NotFoundError:
     return NotFoundError(f"The event bus has no group {group!r}.", remedy="Create the group first.")
 
 
-def _make_delivery(entry: Sequence[Any]) -> Delivery:
-    position, attempt, flat = entry
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    envelope = decode(
-        event_id=UUID(fields["id"]),
-        customer_id=UUID(fields["customer"]) if fields["customer"] else None,
-        occurred_at=datetime.fromisoformat(fields["at"]).astimezone(UTC),
-        name=fields["name"],
-        data=json.loads(fields["data"]),
-    )
-    return Delivery(position=position, envelope=envelope, attempt=int(attempt))
+def _make_entry(envelope: Envelope) -> list[str]:
+    customer = "" if envelope.customer_id is None else str(envelope.customer_id)
+    name, at = envelope.event.get_name(), envelope.occurred_at.isoformat()
+    return [str(envelope.id), customer, name, envelope.encode(), at]
+
+
+def _make_deliveries(entries: Sequence[Sequence[Any]]) -> list[Delivery]:
+    """Of positions, attempts and fields. Documents are read together, which takes half the time."""
+    fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, _, flat in entries]
+    documents = json.loads(f"[{','.join(each['data'] for each in fields)}]")
+    return [
+        Delivery(
+            position=position,
+            envelope=decode(
+                event_id=UUID(each["id"]),
+                customer_id=UUID(each["customer"]) if each["customer"] else None,
+                occurred_at=datetime.fromisoformat(each["at"]).astimezone(UTC),
+                name=each["name"],
+                data=document,
+            ),
+            attempt=int(attempt),
+        )
+        for (position, attempt, _), each, document in zip(entries, fields, documents, strict=True)
+    ]

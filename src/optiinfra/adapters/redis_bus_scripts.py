@@ -16,11 +16,11 @@ local stream, window = KEYS[1], tonumber(ARGV[1])
 local minute = math.floor(tonumber(redis.call('TIME')[1]) / window)
 local seen, before = stream .. ':seen:' .. minute, stream .. ':seen:' .. (minute - 1)
 local added = 0
-for i = 2, #ARGV, 5 do
-    if redis.call('SISMEMBER', before, ARGV[i]) == 0
-        and redis.call('SADD', seen, ARGV[i]) == 1 then
-        redis.call('XADD', stream, '*', 'id', ARGV[i], 'customer', ARGV[i + 1],
-                   'name', ARGV[i + 2], 'data', ARGV[i + 3], 'at', ARGV[i + 4])
+for _, event in ipairs(cjson.decode(ARGV[2])) do
+    if redis.call('SISMEMBER', before, event[1]) == 0
+        and redis.call('SADD', seen, event[1]) == 1 then
+        redis.call('XADD', stream, '*', 'id', event[1], 'customer', event[2],
+                   'name', event[3], 'data', event[4], 'at', event[5])
         added = added + 1
     end
 end
