@@ -82,8 +82,12 @@ def test_the_series_of_vllm_say_what_the_clients_measured(vllm: Server) -> None:
     assert watched.integrate("output_tokens_per_s") == pytest.approx(
         measured.num_output_tokens, rel=MAX_DIFFERENCE
     )
-    assert running == NUM_SLOTS
-    assert waiting == LOAD.num_clients - NUM_SLOTS
+    # vLLM sets both gauges after a step. When requests end together, what a page says for seconds
+    # is what that step left, as its own log does: no more than may be, and all of it at some time.
+    assert running <= NUM_SLOTS
+    assert running + waiting <= LOAD.num_clients
+    seen = [v for v, _ in watched.list_under_load("num_requests_running")]
+    assert max(seen) == NUM_SLOTS
 
 
 def _ask_version() -> str:
