@@ -11,8 +11,10 @@ number kept does not grow with the number that came.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from optiinfra.domain.analysis import Binding, DroppedCandidate
@@ -138,27 +140,77 @@ def probe(shape: Shape, stand: Stand, limits: Limits) -> Probe:
 
 
 def choose_survivors(probes: Sequence[Probe], own: EngineArguments, *, num_kept: int) -> set[int]:
-    """Which probes go on: each kind's best and the front, then the cheapest, `num_kept` or more."""
-    order = sorted(range(len(probes)), key=lambda i: (_get_rank(probes[i], own), i))
-    kept: set[int] = set()
-    kinds: set[tuple[str, str | None, str]] = set()
+    """Which probes go on: each kind's best and the front, then the cheapest, `num_kept` or more.
+
+    Instances have several GPUs, so that one replica more or less can double a cost: what needs nine
+    on the busiest part, and two instances, may do with eight on the whole. So in turn with the
+    cheapest of all go on those of each kind that would be cheapest if GPUs were billed one by one;
+    of those that served alike the one with the widest limits, which bind last on the whole.
+    """
+    by_cost = sorted(range(len(probes)), key=lambda i: (_get_rank(probes[i], own), i))
+    by_share = _take_turns(_list_different(probes), probes)
+    num_kinds = len({_get_kind(each) for each in probes})
+    kept = {*_take_turns(by_cost, probes)[:num_kinds], *by_share[:num_kinds]}
     fastest = float("inf")
-    for index in order:
+    for index in by_cost:
         candidate = probes[index]
-        arguments = candidate.shape.arguments
-        kind = (candidate.shape.gpu.name, arguments.quantization, arguments.kv_cache_dtype)
-        if kind not in kinds:
-            kinds.add(kind)
-            kept.add(index)
         latency_s = candidate.service.e2e_s.p95
         if candidate.num_replicas is not None and latency_s is not None and latency_s < fastest:
             fastest = latency_s
             kept.add(index)
-    for index in order:
+    for index in chain.from_iterable(zip_longest(by_cost, by_share)):
         if len(kept) >= num_kept:
             break
-        kept.add(index)
+        if index is not None:
+            kept.add(index)
     return kept
+
+
+def _list_different(probes: Sequence[Probe]) -> list[int]:
+    """By what their GPUs cost, then attainment; of those that served alike one."""
+    arguments = [each.shape.arguments for each in probes]
+    order = sorted(
+        range(len(probes)),
+        key=lambda i: (
+            _get_share(probes[i]),
+            -probes[i].service.slo_attainment_ratio,
+            -arguments[i].max_num_seqs,
+            -arguments[i].max_num_batched_tokens,
+            i,
+        ),
+    )
+    found: dict[object, int] = {}
+    for index in order:
+        each = probes[index]
+        served = (each.num_gpus, each.service.slo_attainment_ratio, each.service.e2e_s.p95)
+        found.setdefault((_get_kind(each), _get_share(each), served), index)
+    return list(found.values())
+
+
+def _take_turns(order: Sequence[int], probes: Sequence[Probe]) -> list[int]:
+    """The first of each kind in that order, then the second of each, and so on."""
+    seen: Counter[tuple[str, str | None, str]] = Counter()
+    turns = []
+    for place, index in enumerate(order):
+        kind = _get_kind(probes[index])
+        turns.append((seen[kind], place, index))
+        seen[kind] += 1
+    return [index for _, _, index in sorted(turns)]
+
+
+def _get_kind(candidate: Probe) -> tuple[str, str | None, str]:
+    arguments = candidate.shape.arguments
+    return candidate.shape.gpu.name, arguments.quantization, arguments.kv_cache_dtype
+
+
+def _get_share(candidate: Probe) -> tuple[bool, bool, float]:
+    """Feasible before infeasible, priced before unpriced, then what the GPUs in use cost alone."""
+    prices = [
+        float(offer.list_cost_usd_per_h) / offer.num_gpus
+        for offer in candidate.shape.offers
+        if offer.num_gpus >= candidate.shape.arguments.num_gpus
+    ]
+    return candidate.num_replicas is None, not prices, candidate.num_gpus * min(prices, default=1.0)
 
 
 def _get_rank(
