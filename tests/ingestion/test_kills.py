@@ -23,7 +23,7 @@ from optiinfra.adapters.ingestion import BufferedWriter
 store = open_store("chdb://" + sys.argv[1] + "/chdb")
 from pathlib import Path
 writer = BufferedWriter(store, Path(sys.argv[1]) / "journal")
-assert writer.flush(timeout_s=60), writer.get_state()
+assert writer.flush(timeout_s=300), writer.get_state()
 writer.close()
 for sql in (
     "SELECT count(), uniqExact(value), toUInt64(max(value)) FROM metric_samples_ts",
