@@ -16,6 +16,7 @@ from typing import Final
 K1: Final = 1.2
 B: Final = 0.75
 MAX_WORDS: Final = 2_000  # of one text; what follows is not looked at
+_BETWEEN_PARTS: Final = re.compile(r"[.-]")
 _WORD: Final = re.compile(r"[^\W_]+(?:[.-][^\W_]+)*")
 
 
@@ -24,8 +25,9 @@ def list_words(text: str) -> list[str]:
     found: list[str] = []
     for match in _WORD.finditer(text.casefold()):
         word = match.group()
-        parts = re.split(r"[.-]", word)
-        found += [word, *parts] if len(parts) > 1 else parts
+        found.append(word)
+        if "." in word or "-" in word:
+            found += _BETWEEN_PARTS.split(word)
         if len(found) >= MAX_WORDS:
             return found[:MAX_WORDS]
     return found

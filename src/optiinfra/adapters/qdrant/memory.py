@@ -50,16 +50,19 @@ class QdrantMemory:
         as_of_us = _to_us(question.as_of)
         num = max(MIN_CANDIDATES, 3 * question.limit)
         points, chosen = self._points, set[UUID]()
-
-        def choose(find: _Find) -> None:
-            chosen.update(_find_as_of(find, equal, as_of_us=as_of_us, num=num))
-
+        is_near_all_open = False
         if question.situation.list_known():
-            vector = to_vector(question.situation)
-            choose(partial(points.find_near, question.collection, vector))
+            near = partial(points.find_near, question.collection, to_vector(question.situation))
+            ids, is_near_all_open = _find_as_of(
+                near, equal, as_of_us=as_of_us, num=num, num_asked=_ASKED_MORE * num
+            )
+            chosen.update(ids)
         words, _ = to_sparse(question.text)
         if words:
-            choose(partial(points.find_words, question.collection, words))
+            alike = partial(points.find_words, question.collection, words)
+            num_asked = num + num // 4 if is_near_all_open else _ASKED_MORE * num
+            ids, _ = _find_as_of(alike, equal, as_of_us=as_of_us, num=num, num_asked=num_asked)
+            chosen.update(ids)
         candidates = _keep_latest(points.fetch(question.collection, sorted(chosen)))
         for candidate in candidates:
             if candidate.payload["customer_id"] != str(question.customer_id):
@@ -125,19 +128,21 @@ class _Find(Protocol):
     def __call__(self, conditions: Conditions, *, limit: int) -> list[Found]: ...
 
 
-def _find_as_of(find: _Find, equal: Mapping[str, str], *, as_of_us: int, num: int) -> list[UUID]:
-    """The first `num` points that were open at the instant.
+def _find_as_of(
+    find: _Find, equal: Mapping[str, str], *, as_of_us: int, num: int, num_asked: int
+) -> tuple[list[UUID], bool]:
+    """The first `num` points that were open at the instant; whether all that were seen were.
 
     A range costs more than the search itself, so more are asked for without one first: what is open
     among the best of all are the best of those that are open. Only where too few of them are is the
     range asked for: the instant lies far back, or memories have many versions.
     """
-    num_asked = _ASKED_MORE * num
     best = find(Conditions(equal), limit=num_asked)
     is_open = [f for f in best if f.payload["known_us"] <= as_of_us < f.payload["superseded_us"]]
+    are_all_open = len(is_open) == len(best)
     if len(is_open) < num and len(best) == num_asked:
         is_open = find(Conditions(equal, as_of_us=as_of_us), limit=num)
-    return [found.id for found in is_open[:num]]
+    return [found.id for found in is_open[:num]], are_all_open
 
 
 def _keep_latest(found: Iterable[Found]) -> list[Found]:
