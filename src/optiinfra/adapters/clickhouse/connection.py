@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from optiinfra.adapters.clickhouse.torn_inserts import forget_torn_inserts
 from optiinfra.domain.errors import InputError, PackageMissingError, StoreAwayError, StoreError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ SEND_RECEIVE_TIMEOUT_S = MAX_INSERT_S + 30
 # time (159, 209, 210, 394), queries at once (202), memory (241), read-only (242), space (243), too
 # many parts (252), login (516).
 TRANSIENT_CODES = frozenset({60, 81, 159, 202, 209, 210, 241, 242, 243, 252, 394, 516})
+_OPENED: set[str] = set()  # directories of chDB, which is one engine a process
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -53,6 +56,9 @@ def connect(url: str) -> Client:
     settings = {"max_execution_time": MAX_EXECUTION_S}
     with translated(url):
         if parts.scheme == "chdb":
+            if parts.path not in _OPENED:  # or an insert of this process may be under way
+                forget_torn_inserts(Path(parts.path))
+                _OPENED.add(parts.path)
             try:
                 client = create_client(dsn=f"chdb://{parts.path}")
             except ImportError as error:
